@@ -1,0 +1,456 @@
+"""Frozen Python form of the Avro records in ``schemas/avsc``; a test holds the two against each other.
+
+Times are timezone-aware UTC with millisecond precision. No record carries a patient's name or birth date, and
+none carries pixels or local paths: pixels and masks are referred to by a claim check (URL, sha256, size).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.topics import Priority
+
+
+class Origin(StrEnum):
+    """How an instance came in."""
+
+    C_STORE = "C_STORE"
+    STOW_RS = "STOW_RS"
+    POLLER = "POLLER"
+
+
+class HintKind(StrEnum):
+    """Why a study may be complete."""
+
+    ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
+    OPERATOR = "OPERATOR"
+
+
+class ReadyReason(StrEnum):
+    """Why a study was declared complete."""
+
+    QUIET = "QUIET"
+    ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
+    HARD_CAP = "HARD_CAP"
+    OPERATOR = "OPERATOR"
+
+
+class TaskState(StrEnum):
+    """State of a task; ``COMPLETED``, ``FAILED`` and ``CANCELLED`` are final."""
+
+    QUEUED = "queued"
+    PREPROCESSING = "preprocessing"
+    INFERRING = "inferring"
+    POSTPROCESSING = "postprocessing"
+    RETRY_WAIT = "retry_wait"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ResultOutcome(StrEnum):
+    """Ran and found something, ran and found nothing, or could not run: three different answers."""
+
+    FINDINGS = "findings"
+    NO_FINDINGS = "no_findings"
+    COULD_NOT_RUN = "could_not_run"
+
+
+class Category(StrEnum):
+    """How soon a person must see a finding."""
+
+    CRITICAL = "critical"
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    INCIDENTAL = "incidental"
+
+
+class DeliveryStatus(StrEnum):
+    """What became of a result at one destination."""
+
+    STORED = "stored"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Decision(StrEnum):
+    """A radiologist's verdict."""
+
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    AMENDED = "amended"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Coded concept (PS3.3 8.8): value, coding scheme designator, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class InstanceStored:
+    """One SOP instance became durable in a gateway's store.
+
+    ``retrieve_url`` is the WADO-RS URL of the instance; ``sha256`` and ``size_bytes`` are of the data set as
+    received. ``is_own_result`` marks objects that this system made, which never start an inference.
+    """
+
+    event_id: str
+    occurred_at: datetime
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    gateway: str
+    origin: Origin
+    retrieve_url: str
+    sha256: str
+    size_bytes: int
+    modality: str | None = None
+    calling_ae_title: str | None = None
+    called_ae_title: str | None = None
+    association_id: str | None = None
+    body_part_examined: str | None = None
+    study_description: str | None = None
+    series_description: str | None = None
+    accession_number: str | None = None
+    requested_procedure_priority: str | None = None
+    is_own_result: bool = False
+
+
+@dataclass(frozen=True)
+class ArrivalHint:
+    """Somebody who knows says that a study may be complete; sent after the instances it speaks of."""
+
+    event_id: str
+    occurred_at: datetime
+    study_instance_uid: str
+    gateway: str
+    kind: HintKind
+    association_id: str | None = None
+    instance_count: int | None = None
+
+
+@dataclass(frozen=True)
+class SeriesContent:
+    """What one series of a study holds; UIDs sorted."""
+
+    series_instance_uid: str
+    modality: str | None
+    sop_class_uid: str
+    series_description: str | None
+    body_part_examined: str | None
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyReady:
+    """A study is complete. ``retrieve_url`` is its WADO-RS study URL."""
+
+    event_id: str
+    occurred_at: datetime
+    study_instance_uid: str
+    revision: int
+    reason: ReadyReason
+    gateway: str
+    retrieve_url: str
+    series: tuple[SeriesContent, ...]
+    instance_count: int
+    first_instance_at: datetime
+    last_instance_at: datetime
+    calling_ae_title: str | None = None
+    called_ae_title: str | None = None
+    study_description: str | None = None
+    accession_number: str | None = None
+    requested_procedure_priority: str | None = None
+
+
+@dataclass(frozen=True)
+class AssemblyState:
+    """Changelog record of the assembler.
+
+    ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
+    """
+
+    study_instance_uid: str
+    revision: int
+    open: bool
+    gateway: str
+    retrieve_url: str
+    series: tuple[SeriesContent, ...]
+    first_instance_at: datetime
+    last_instance_at: datetime
+    opened_at: datetime
+    hint: HintKind | None = None
+    hint_at: datetime | None = None
+    calling_ae_title: str | None = None
+    called_ae_title: str | None = None
+    study_description: str | None = None
+    accession_number: str | None = None
+    requested_procedure_priority: str | None = None
+
+
+@dataclass(frozen=True)
+class RelayPosition:
+    """Sequence number of the last outbox row of a gateway that is on Kafka."""
+
+    gateway: str
+    sequence: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class ClinicalContext:
+    """What an order or admission says about urgency; ``patient_key`` is a keyed hash, never the identifier."""
+
+    event_id: str
+    occurred_at: datetime
+    patient_key: str
+    accession_number: str | None = None
+    study_instance_uid: str | None = None
+    order_priority: str | None = None
+    patient_class: str | None = None
+    reason: str | None = None
+    message_type: str | None = None
+
+
+@dataclass(frozen=True)
+class InferenceTask:
+    """Run one model on one revision of a study.
+
+    ``deadline`` is when results must be stored; ``excluded_nodes`` have failed this task before;
+    ``priority_reason`` and ``rule_revision`` say who decided the class.
+    """
+
+    event_id: str
+    occurred_at: datetime
+    task_id: str
+    study_instance_uid: str
+    revision: int
+    model_name: str
+    priority: Priority
+    priority_reason: str
+    rule_revision: str
+    created_at: datetime
+    deadline: datetime
+    retrieve_url: str
+    series: tuple[SeriesContent, ...]
+    attempt: int = 1
+    excluded_nodes: tuple[str, ...] = ()
+    not_before: datetime | None = None
+    accession_number: str | None = None
+    requested_by: str = "streams"
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """A task moved. ``progress`` is in percent."""
+
+    event_id: str
+    occurred_at: datetime
+    task_id: str
+    study_instance_uid: str
+    revision: int
+    model_name: str
+    priority: Priority
+    state: TaskState
+    progress: int
+    attempt: int
+    created_at: datetime
+    deadline: datetime
+    node: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model produced a result. ``sha256`` is of the model file; ``device_uid`` changes with it."""
+
+    name: str
+    version: str
+    sha256: str
+    manufacturer: str
+    device_uid: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Claim check of a large output.
+
+    ``kind`` says what it is (``mask``), ``media_type`` how the bytes are packed and ``shape`` the array shape,
+    slices first.
+    """
+
+    kind: str
+    media_type: str
+    retrieve_url: str
+    sha256: str
+    size_bytes: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number with its concept and its UCUM unit."""
+
+    code: Code
+    value: float
+    unit: Code
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a model found. ``tracking_uid`` is the same in SR, SEG and GSPS (IHE AIR)."""
+
+    event_id: str
+    occurred_at: datetime
+    finding_id: str
+    finding_type: str
+    task_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    code: Code
+    category: Category
+    tracking_id: str
+    tracking_uid: str
+    measurements: tuple[Measurement, ...] = ()
+    probability: float | None = None
+    site: Code | None = None
+    segment_number: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long one stage of the worker took."""
+
+    name: str
+    duration_ms: float
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """What a model said about a series.
+
+    ``sop_instance_uids`` are the source images in the order of the mask's first axis; ``retrieve_url`` is the
+    WADO-RS URL of the study.
+    """
+
+    event_id: str
+    occurred_at: datetime
+    task_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    priority: Priority
+    outcome: ResultOutcome
+    model: ModelIdentity
+    task_created_at: datetime
+    deadline: datetime
+    node: str
+    attempt: int
+    retrieve_url: str
+    sop_instance_uids: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    stages: tuple[StageTime, ...] = ()
+    warnings: tuple[str, ...] = ()
+    limitations: str | None = None
+    accession_number: str | None = None
+    reason: str | None = None
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectOutcome:
+    """What a destination said to one object.
+
+    ``identifier`` is the SOP Instance UID or the FHIR logical reference, ``object_type`` the SOP class UID or
+    the FHIR resource type, ``status_code`` the far side's own code.
+    """
+
+    object_type: str
+    identifier: str
+    status: DeliveryStatus
+    url: str | None = None
+    status_code: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class DeliveryOutcome:
+    """What became of one result at one destination, per object.
+
+    ``latency_ms`` runs from the creation of the task to the confirmation of the destination.
+    """
+
+    event_id: str
+    occurred_at: datetime
+    task_id: str
+    study_instance_uid: str
+    revision: int
+    destination: str
+    status: DeliveryStatus
+    attempt: int
+    priority: Priority
+    latency_ms: float
+    objects: tuple[ObjectOutcome, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Adjudication:
+    """A radiologist's verdict on a finding; ``reviewer`` is an account name, never free text."""
+
+    event_id: str
+    occurred_at: datetime
+    finding_id: str
+    task_id: str
+    study_instance_uid: str
+    decision: Decision
+    reviewer: str
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """A security-relevant event (PS3.15 A.5): ``code`` is a DCM event id, ``outcome`` 0, 4, 8 or 12."""
+
+    event_id: str
+    occurred_at: datetime
+    site: str
+    node: str
+    code: str
+    action: str
+    outcome: int
+    description: str
+    study_instance_uid: str | None = None
+    detail: dict[str, str] | None = None
+
+
+#: Every record that may be a message value, by Avro name.
+Event = (
+    InstanceStored
+    | ArrivalHint
+    | StudyReady
+    | AssemblyState
+    | RelayPosition
+    | ClinicalContext
+    | InferenceTask
+    | TaskStatus
+    | InferenceResult
+    | Finding
+    | DeliveryOutcome
+    | Adjudication
+    | AuditEvent
+)

@@ -1,0 +1,51 @@
+"""Deterministic identifiers: the same thing always has the same id, so a second write is the same write.
+
+Event ids are UUIDv5 of what the event is about (RFC 9562 5.5); UIDs of DICOM objects that we create are
+``2.25.<uuid>`` (PS3.5 B.2) of the same kind of name.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+NAMESPACE: Final = uuid.UUID("6a0cf1f7-7f54-5bb1-9d0e-5c0d2f0e51a1")
+
+
+def deterministic_uuid(kind: str, *parts: str | int) -> uuid.UUID:
+    """UUIDv5 of ``kind`` and its parts.
+
+    Parameters
+    ----------
+    kind
+        What is identified, such as ``study-ready``; two kinds never share an id.
+    parts
+        What makes it unique within its kind. A part may not contain ``|``.
+
+    Raises
+    ------
+    ValueError
+        A part contains the separator, so that two different things could share an id.
+    """
+    texts = [str(part) for part in parts]
+    if any("|" in text for text in texts):
+        raise ValueError(f"an identifier part of {kind!r} contains '|'")
+    return uuid.uuid5(NAMESPACE, "|".join([kind, *texts]))
+
+
+def event_id(kind: str, *parts: str | int) -> str:
+    """Text form of :func:`deterministic_uuid`."""
+    return str(deterministic_uuid(kind, *parts))
+
+
+def dicom_uid(kind: str, *parts: str | int) -> str:
+    """UID for a DICOM object that we create (PS3.5 B.2), at most 44 characters."""
+    return f"2.25.{deterministic_uuid(kind, *parts).int}"
+
+
+def task_id(study_instance_uid: str, revision: int, model_name: str, request: str = "") -> str:
+    """Identifier of one inference task.
+
+    ``request`` distinguishes a task that somebody asked for from the one that the arrival of the study made.
+    """
+    return event_id("task", study_instance_uid, revision, model_name, request)

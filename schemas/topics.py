@@ -1,0 +1,287 @@
+"""The topic table: which record travels on which topic, under which key, for how long.
+
+This table is the only place where topics are described. Creating topics, the AsyncAPI document and the README
+table are all made from it. Guarantee: a topic that is not in the table cannot be produced to by our clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+DAY_MS: Final = 24 * 3600 * 1000
+
+
+class Priority(StrEnum):
+    """Class of urgency; the order of the members is the order of service."""
+
+    P1_EMERGENCY = "p1-emergency"
+    P2_URGENT = "p2-urgent"
+    P3_NORMAL = "p3-normal"
+    P4_ROUTINE = "p4-routine"
+
+    @property
+    def rank(self) -> int:
+        """1 for the most urgent class up to 4."""
+        return int(self.value[1])
+
+
+class Topic(StrEnum):
+    """Name of a topic of the table."""
+
+    INSTANCES = "imaging.instances"
+    STUDIES = "imaging.studies"
+    ASSEMBLY = "imaging.assembly"
+    RELAY = "imaging.relay"
+    CONTEXT = "clinical.context"
+    TASKS_P1 = "inference.tasks.p1-emergency"
+    TASKS_P2 = "inference.tasks.p2-urgent"
+    TASKS_P3 = "inference.tasks.p3-normal"
+    TASKS_P4 = "inference.tasks.p4-routine"
+    STATUS = "inference.status"
+    RESULTS = "inference.results"
+    FINDINGS_BRAIN_VOLUME = "findings.brain-volume"
+    DELIVERY = "delivery.outcomes"
+    REVIEW = "review.adjudications"
+    AUDIT = "audit.events"
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """One row of the table.
+
+    Attributes
+    ----------
+    topic
+        Name on the broker.
+    key
+        What the message key is; messages of one key keep their order.
+    records
+        Avro record names that may appear, without namespace.
+    written_by, read_by
+        Processes on either side.
+    cleanup
+        Kafka ``cleanup.policy``.
+    retention_ms
+        Kafka ``retention.ms``; ``-1`` keeps for ever.
+    partitions
+        Number of partitions when we create the topic.
+    about
+        One sentence for people.
+    """
+
+    topic: Topic
+    key: str
+    records: tuple[str, ...]
+    written_by: str
+    read_by: str
+    about: str
+    cleanup: Cleanup = "delete"
+    retention_ms: int = 14 * DAY_MS
+    partitions: int = 6
+
+    def config(self) -> dict[str, str]:
+        """Kafka topic configuration (names of the broker's documentation)."""
+        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        if "delete" in self.cleanup:
+            config["retention.ms"] = str(self.retention_ms)
+        return config
+
+
+#: A study of ten thousand instances lists its UIDs in about 0.7 MB; the broker's default of 1 MB is too close.
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+
+_TASK_ABOUT = "Work for inference workers, one topic per class of urgency."
+
+
+def _tasks(topic: Topic) -> TopicSpec:
+    return TopicSpec(
+        topic, "study_instance_uid", ("InferenceTask",), "streams, api, replay", "worker", _TASK_ABOUT
+    )
+
+
+TOPICS: Final[tuple[TopicSpec, ...]] = (
+    TopicSpec(
+        Topic.INSTANCES,
+        "study_instance_uid",
+        ("InstanceStored", "ArrivalHint"),
+        "gateway, poller",
+        "streams",
+        "Every DICOM instance that became durable, and hints that a study may be complete.",
+    ),
+    TopicSpec(
+        Topic.STUDIES,
+        "study_instance_uid",
+        ("StudyReady",),
+        "streams",
+        "api",
+        "A study is complete; late instances make revision n + 1.",
+    ),
+    TopicSpec(
+        Topic.ASSEMBLY,
+        "study_instance_uid",
+        ("AssemblyState",),
+        "streams",
+        "streams",
+        "Changelog of the assembler: what is known of each study, restored after a restart.",
+        cleanup="compact",
+    ),
+    TopicSpec(
+        Topic.RELAY,
+        "gateway",
+        ("RelayPosition",),
+        "gateway",
+        "gateway",
+        "How far each gateway's outbox is published, written in the transaction of the events.",
+        cleanup="compact",
+        partitions=1,
+    ),
+    TopicSpec(
+        Topic.CONTEXT,
+        "patient or accession",
+        ("ClinicalContext",),
+        "hl7",
+        "streams",
+        "Orders and admissions that decide priority.",
+        cleanup="compact",
+    ),
+    _tasks(Topic.TASKS_P1),
+    _tasks(Topic.TASKS_P2),
+    _tasks(Topic.TASKS_P3),
+    _tasks(Topic.TASKS_P4),
+    TopicSpec(
+        Topic.STATUS,
+        "task_id",
+        ("TaskStatus",),
+        "whoever moves a task",
+        "api",
+        "State and progress of each task.",
+        cleanup="compact,delete",
+        retention_ms=30 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.RESULTS,
+        "study_instance_uid",
+        ("InferenceResult",),
+        "worker",
+        "writers",
+        "What a model found in a study, with claim checks of its masks.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.FINDINGS_BRAIN_VOLUME,
+        "study_instance_uid",
+        ("Finding",),
+        "worker",
+        "subscribers",
+        "Brain volume of a head MR.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.DELIVERY,
+        "task_id",
+        ("DeliveryOutcome",),
+        "writers",
+        "api",
+        "What each destination said to each object of a result.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.REVIEW,
+        "finding_id",
+        ("Adjudication",),
+        "api",
+        "writers",
+        "A radiologist's verdict on a finding.",
+        retention_ms=365 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.AUDIT,
+        "site",
+        ("AuditEvent",),
+        "everyone",
+        "audit writer",
+        "Security-relevant events (DICOM PS3.15 A.5).",
+        retention_ms=365 * DAY_MS,
+    ),
+)
+
+_BY_TOPIC: Final = {spec.topic: spec for spec in TOPICS}
+
+TASK_TOPICS: Final[dict[Priority, Topic]] = {
+    Priority.P1_EMERGENCY: Topic.TASKS_P1,
+    Priority.P2_URGENT: Topic.TASKS_P2,
+    Priority.P3_NORMAL: Topic.TASKS_P3,
+    Priority.P4_ROUTINE: Topic.TASKS_P4,
+}
+
+#: Consumer groups of the writers; each gets a retry topic and a dead-letter topic of its own.
+WRITER_GROUPS: Final[dict[str, str]] = {
+    "stow": "scanstream.writer.stow",
+    "fhir": "scanstream.writer.fhir",
+    "audit": "scanstream.writer.audit",
+}
+
+
+def spec_of(topic: Topic) -> TopicSpec:
+    """Row of the table for one topic."""
+    return _BY_TOPIC[topic]
+
+
+def finding_topic(finding_type: str) -> Topic:
+    """Topic for findings of one type, such as ``brain-volume``.
+
+    Raises
+    ------
+    ValueError
+        No topic of the table carries this finding type.
+    """
+    try:
+        return Topic(f"findings.{finding_type}")
+    except ValueError:
+        raise ValueError(
+            f"finding type {finding_type!r} has no topic: add findings.{finding_type} to schemas/topics.py"
+        ) from None
+
+
+@dataclass(frozen=True)
+class FailureTopic:
+    """A ``<group>.retry`` or ``<group>.dlq`` topic: original bytes, failure told in headers."""
+
+    name: str
+    consumer_group: str
+    retention_ms: int
+
+    def config(self) -> dict[str, str]:
+        """Kafka topic configuration."""
+        return {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "retention.ms": str(self.retention_ms),
+        }
+
+
+def retry_topic(consumer_group: str) -> str:
+    """Name of the topic on which a group waits before it tries a message again."""
+    return f"{consumer_group}.retry"
+
+
+def dlq_topic(consumer_group: str) -> str:
+    """Name of the topic on which a group puts what it will never process."""
+    return f"{consumer_group}.dlq"
+
+
+def failure_topics() -> Iterator[FailureTopic]:
+    """Retry and dead-letter topics of every writer group and of the stream processors."""
+    groups = [*WRITER_GROUPS.values(), STREAMS_GROUP, WORKER_GROUP]
+    for group in groups:
+        yield FailureTopic(retry_topic(group), group, 14 * DAY_MS)
+        yield FailureTopic(dlq_topic(group), group, 365 * DAY_MS)
+
+
+STREAMS_GROUP: Final = "scanstream.streams"
+WORKER_GROUP: Final = "scanstream.worker"
