@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from fastavro import schemaless_reader, schemaless_writer
 
@@ -89,7 +89,7 @@ class Codec:
             plain = schemaless_reader(io.BytesIO(body), writer, registry.parsed(record))
         except (EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidMessage(f"the Avro body of a {record} cannot be read: {error}") from error
-        event: events.Event = from_plain(cls, plain)
+        event: events.Event = from_plain(cls, cast(dict[str, Any], plain))
         return event
 
     def _writer_schema(self, payload: bytes | None) -> tuple[registry.Schema, bytes]:
@@ -119,24 +119,25 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
     if dataclasses.is_dataclass(value):
-        return {name: to_plain(getattr(value, name)) for name in _field_names(type(value))}
+        cls: Any = type(value)
+        return {name: to_plain(getattr(value, name)) for name in _field_names(cls)}
     if isinstance(value, tuple):
         return [to_plain(item) for item in value]
     return value
 
 
-def from_plain(cls: type[Any], plain: dict[str, Any]) -> Any:
+def from_plain(cls: Any, plain: dict[str, Any]) -> Any:
     """Dataclass of Avro's plain form."""
     return cls(**{name: convert(plain[name]) for name, convert in _converters(cls)})
 
 
 @cache
-def _field_names(cls: type[Any]) -> tuple[str, ...]:
+def _field_names(cls: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
 @cache
-def _converters(cls: type[Any]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _converters(cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((name, _converter(hints[name])) for name in _field_names(cls))
 
@@ -152,7 +153,7 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return lambda value: hint[value]
     if dataclasses.is_dataclass(hint):
-        return lambda value: from_plain(typing.cast("type[Any]", hint), value)
+        return lambda value: from_plain(cast(type[Any], hint), value)
     return lambda value: value
 
 
@@ -163,7 +164,8 @@ def to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if dataclasses.is_dataclass(value):
-        return {name: to_json(getattr(value, name)) for name in _field_names(type(value))}
+        cls: Any = type(value)
+        return {name: to_json(getattr(value, name)) for name in _field_names(cls)}
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
     return value

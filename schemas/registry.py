@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastavro.schema import fingerprint, parse_schema, to_parsing_canonical_form
 
@@ -46,8 +46,7 @@ def current(record: str) -> Schema:
 @cache
 def parsed(record: str) -> Schema:
     """:func:`current`, prepared for fastavro."""
-    schema: Schema = parse_schema(current(record))
-    return schema
+    return cast(Schema, parse_schema(current(record)))
 
 
 @cache
@@ -69,7 +68,7 @@ def released() -> dict[bytes, Schema]:
     found = {fingerprint_of(record): parsed(record) for record in record_names()}
     for path in sorted(RELEASED_DIR.glob("*.avsc")):
         schema = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(crc64(schema), parse_schema(schema))
+        found.setdefault(crc64(schema), cast(Schema, parse_schema(schema)))
     return found
 
 

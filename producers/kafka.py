@@ -1,0 +1,250 @@
+"""Events → Kafka, plainly or in transactions; and the configuration of every Kafka client.
+
+The only place that builds librdkafka clients. Producers are idempotent (``acks=all``); a transactional producer
+makes outputs and consumer offsets visible together or not at all (KIP-98, KIP-447). Readers are
+``read_committed``. Error and statistics callbacks of librdkafka go to our log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from producers.telemetry import Telemetry
+from schemas import headers
+from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.events import Event
+from schemas.logs import fields
+from schemas.settings import KafkaSettings
+from schemas.topics import MAX_MESSAGE_BYTES, Topic, spec_of
+
+log = logging.getLogger(__name__)
+
+Config = dict[str, str | int | float | bool]
+
+#: A dead member of a group is noticed after this long; a restarted one (static membership) takes over at once.
+SESSION_TIMEOUT_MS: Final = 10_000
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+
+
+def producer_config(settings: KafkaSettings, client_id: str, transactional_id: str | None = None) -> Config:
+    """Configuration of an idempotent producer.
+
+    Parameters
+    ----------
+    settings
+        Connection.
+    client_id
+        Name of the process, seen in the broker's logs.
+    transactional_id
+        Stable name of this place of work: a restart under the same name ends what its predecessor left open,
+        and fences it off should it still live. ``None`` for a producer without transactions.
+    """
+    config: Config = settings.librdkafka() | {
+        "client.id": client_id,
+        "enable.idempotence": True,
+        "linger.ms": 2,
+        "compression.type": "lz4",
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "message.timeout.ms": 0 if transactional_id is None else TRANSACTION_TIMEOUT_MS,
+    }
+    if transactional_id is not None:
+        config["transactional.id"] = transactional_id
+        config["transaction.timeout.ms"] = TRANSACTION_TIMEOUT_MS
+    return config
+
+
+def consumer_config(
+    settings: KafkaSettings, client_id: str, consumer_group: str, *, instance_id: str | None = None
+) -> Config:
+    """Configuration of a consumer that commits by itself never, and reads only committed messages.
+
+    Parameters
+    ----------
+    settings
+        Connection.
+    client_id
+        Name of the process.
+    consumer_group
+        Kafka ``group.id``.
+    instance_id
+        Static membership (KIP-345): a restarted process takes its partitions back without a rebalance.
+    """
+    config: Config = settings.librdkafka() | {
+        "client.id": client_id,
+        "group.id": consumer_group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "heartbeat.interval.ms": 2_000,
+        "fetch.wait.max.ms": 50,
+        "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+        "fetch.error.backoff.ms": 100,
+        "topic.metadata.refresh.interval.ms": 60_000,
+        "partition.assignment.strategy": "range",
+    }
+    if instance_id is not None:
+        config["group.instance.id"] = instance_id
+    return config
+
+
+def new_consumer(config: Config) -> Consumer:
+    """Consumer whose broker errors go to our log."""
+    return Consumer(dict(config), logger=logging.getLogger("librdkafka"))
+
+
+class EventPublisher:
+    """Produces events of the contract.
+
+    Parameters
+    ----------
+    settings
+        Connection.
+    codec
+        Framing and Avro.
+    source
+        CloudEvents ``source`` of this process, such as ``/site-1/gateway``.
+    telemetry
+        Counts what was produced.
+    transactional_id
+        See :func:`producer_config`; ``None`` for a publisher without transactions.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        codec: Codec,
+        source: str,
+        telemetry: Telemetry,
+        transactional_id: str | None = None,
+    ) -> None:
+        self._codec = codec
+        self._source = source
+        self._telemetry = telemetry
+        config = producer_config(settings, source.rpartition("/")[2], transactional_id)
+        self._producer = Producer(dict(config), logger=logging.getLogger("librdkafka"))
+        self._failed: KafkaError | None = None
+
+    def start(self, timeout_s: float = 30.0) -> None:
+        """Register the transactional id: ends what a predecessor left open and fences it.
+
+        Raises
+        ------
+        DestinationUnavailable
+            No broker answered in time; try again.
+        """
+        with _kafka_errors("start transactions"):
+            self._producer.init_transactions(timeout_s)
+
+    def publish(self, topic: Topic, key: str, event: Event, traceparent: str | None = None) -> None:
+        """Queue one event; :meth:`flush` or the end of the transaction makes it durable."""
+        record = type(event).__name__
+        if record not in spec_of(topic).records:
+            raise ValueError(f"{record} does not belong on {topic}: see schemas/topics.py")
+        value = self._codec.encode(event)
+        self.publish_raw(topic, key.encode(), value, headers.cloud_event(event, self._source, traceparent))
+
+    def publish_raw(
+        self, topic: str, key: bytes | None, value: bytes | None, message_headers: headers.Headers
+    ) -> None:
+        """Queue bytes as they are (retry and dead-letter topics, outbox rows); ``None`` is a tombstone."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value=value, key=key, headers=list(message_headers), on_delivery=self._delivered
+                )
+                break
+            except BufferError:
+                self._producer.poll(0.05)
+        self._producer.poll(0)
+        self._telemetry.count("scanstream_events_produced_total", topic=topic)
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Wait until everything queued is acknowledged by all in-sync replicas.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Something was not acknowledged in time; it stays queued and is sent when Kafka is back.
+        """
+        remaining = self._producer.flush(timeout_s)
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise DestinationUnavailable(f"Kafka did not take an event: {failed.str()}")
+        if remaining:
+            raise DestinationUnavailable(
+                f"Kafka did not acknowledge {remaining} events in {timeout_s:.0f} s: check that the broker is up"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One Kafka transaction: committed at the end of the block, aborted when it raises.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka could not commit; nothing became visible, process the same input again.
+        PermanentRejection
+            Another producer with the same transactional id took over: this process must end.
+        """
+        with _kafka_errors("begin a transaction"):
+            self._producer.begin_transaction()
+        try:
+            yield Transaction(self, self._producer)
+            with self._telemetry.time("scanstream_transaction_seconds"), _kafka_errors("commit"):
+                self._producer.commit_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+        except BaseException:
+            self._abort()
+            raise
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+        except KafkaException as error:
+            log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed = error
+            log.warning("event not delivered", extra=fields(topic=message.topic(), reason=error.str()))
+
+
+class Transaction:
+    """What may be done inside a transaction."""
+
+    def __init__(self, publisher: EventPublisher, producer: Producer) -> None:
+        self.publish: Callable[..., None] = publisher.publish
+        self.publish_raw: Callable[..., None] = publisher.publish_raw
+        self._producer = producer
+
+    def consumed(self, offsets: Iterable[TopicPartition], consumer: Consumer) -> None:
+        """Commit the consumer's offsets (of the next message to read) with this transaction (KIP-447)."""
+        positions = list(offsets)
+        if positions:
+            with _kafka_errors("send offsets"):
+                self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 10.0)
+
+
+@contextmanager
+def _kafka_errors(doing: str) -> Iterator[None]:
+    """Translate librdkafka's errors into what the runtime must do."""
+    try:
+        yield
+    except KafkaException as exception:
+        error = exception.args[0]
+        if error.fatal() or error.code() in _FENCED:
+            raise PermanentRejection(
+                f"Kafka refused to {doing}: {error.str()}; another process holds this place, so this one must end",
+                error.code(),
+            ) from exception
+        raise DestinationUnavailable(f"Kafka could not {doing}: {error.str()}") from exception
+
+
+_FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})

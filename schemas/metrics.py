@@ -1,0 +1,69 @@
+"""Names, kinds and labels of every metric, as data: a misspelt name is a type error.
+
+Labels never carry patient identity or UIDs (unbounded).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+MetricName = Literal[
+    "scanstream_instances_stored_total",
+    "scanstream_instances_refused_total",
+    "scanstream_associations",
+    "scanstream_outbox_rows",
+    "scanstream_outbox_oldest_seconds",
+    "scanstream_events_produced_total",
+    "scanstream_messages_consumed_total",
+    "scanstream_messages_failed_total",
+    "scanstream_transaction_seconds",
+    "scanstream_studies_open",
+    "scanstream_studies_ready_total",
+    "scanstream_tasks_created_total",
+    "scanstream_inference_seconds",
+    "scanstream_tasks_finished_total",
+    "scanstream_delivery_seconds",
+    "scanstream_deliveries_total",
+    "scanstream_destination_up",
+    "scanstream_audit_rows_total",
+    "scanstream_http_request_seconds",
+]
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric: what it is, its labels, and a sentence for the ``HELP`` line."""
+
+    kind: Kind
+    about: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: Final[dict[MetricName, MetricSpec]] = {
+    "scanstream_instances_stored_total": MetricSpec("counter", "Instances made durable", ("origin",)),
+    "scanstream_instances_refused_total": MetricSpec("counter", "Instances refused", ("origin", "status")),
+    "scanstream_associations": MetricSpec("gauge", "Open DICOM associations"),
+    "scanstream_outbox_rows": MetricSpec("gauge", "Events not yet on Kafka"),
+    "scanstream_outbox_oldest_seconds": MetricSpec("gauge", "Age of the oldest event not yet on Kafka"),
+    "scanstream_events_produced_total": MetricSpec("counter", "Events produced", ("topic",)),
+    "scanstream_messages_consumed_total": MetricSpec("counter", "Messages consumed", ("topic",)),
+    "scanstream_messages_failed_total": MetricSpec("counter", "Messages that failed", ("topic", "error")),
+    "scanstream_transaction_seconds": MetricSpec("histogram", "Length of a Kafka transaction"),
+    "scanstream_studies_open": MetricSpec("gauge", "Studies that are still arriving"),
+    "scanstream_studies_ready_total": MetricSpec("counter", "Studies declared complete", ("reason",)),
+    "scanstream_tasks_created_total": MetricSpec("counter", "Inference tasks created", ("priority", "model")),
+    "scanstream_inference_seconds": MetricSpec("histogram", "Time of one stage of a task", ("model", "stage")),
+    "scanstream_tasks_finished_total": MetricSpec("counter", "Tasks finished", ("model", "outcome")),
+    "scanstream_delivery_seconds": MetricSpec(
+        "histogram", "Task creation to confirmation by the destination", ("destination", "priority")
+    ),
+    "scanstream_deliveries_total": MetricSpec("counter", "Results delivered", ("destination", "status")),
+    "scanstream_destination_up": MetricSpec("gauge", "1 while the destination answers", ("destination",)),
+    "scanstream_audit_rows_total": MetricSpec("counter", "Rows written to the audit store"),
+    "scanstream_http_request_seconds": MetricSpec(
+        "histogram", "HTTP requests served", ("route", "method", "status")
+    ),
+}

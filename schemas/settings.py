@@ -1,0 +1,176 @@
+"""Environment and files → frozen, typed settings, one block per concern.
+
+Built once in a process's ``main()`` and passed down; nothing reads the environment at import. Names are those of
+the environment variables: ``KAFKA_BOOTSTRAP_SERVERS``, ``SCANSTREAM_GATEWAY_AE_TITLE`` and so on. Secrets are
+``SecretStr`` and may come from a file through ``<NAME>_FILE``.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+class _Block(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+
+class KafkaSettings(_Block):
+    """Where the log is and how to speak to it; the only place that names librdkafka's keys."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="KAFKA_")
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Protocol = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_password_file: Path | None = None
+    ssl_ca_location: Path | None = None
+    replication_factor: int = Field(default=1, ge=1, description="of the topics that we create")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.sasl_password is not None and self.sasl_password_file is not None:
+            raise ValueError("set KAFKA_SASL_PASSWORD or KAFKA_SASL_PASSWORD_FILE, not both")
+        return self
+
+    def librdkafka(self) -> dict[str, str | int | float | bool]:
+        """Connection part of a librdkafka configuration."""
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+            "socket.keepalive.enable": True,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 2000,
+        }
+        if self.sasl_mechanism:
+            config["sasl.mechanism"] = self.sasl_mechanism
+        if self.sasl_username:
+            config["sasl.username"] = self.sasl_username
+        if self.sasl_password is not None:
+            config["sasl.password"] = self.sasl_password.get_secret_value()
+        if self.sasl_password_file is not None:
+            config["sasl.password"] = self.sasl_password_file.read_text(encoding="utf-8").strip()
+        if self.ssl_ca_location is not None:
+            config["ssl.ca.location"] = str(self.ssl_ca_location)
+        return config
+
+
+class RegistrySettings(_Block):
+    """Confluent-compatible schema registry; unset means Avro single-object encoding."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCHEMA_REGISTRY_")
+
+    url: str | None = None
+    timeout_s: float = 10.0
+
+
+class ProcessSettings(_Block):
+    """What every process has: identity, state directory, logs, metrics."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_")
+
+    site: str = "site-1"
+    node: str = Field(default_factory=socket.gethostname, description="stable name of this process's place")
+    data_dir: Path = Path(".scanstream")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535, description="unset: no metrics endpoint")
+
+
+class GatewaySettings(_Block):
+    """DIMSE and DICOMweb listener, and its store."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_GATEWAY_")
+
+    ae_title: str = Field(default="SCANSTREAM", min_length=1, max_length=16)
+    dimse_host: str = "127.0.0.1"
+    dimse_port: int = Field(default=11112, ge=0, le=65535)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8042, ge=0, le=65535)
+    public_url: str | None = Field(default=None, description="base of retrieve URLs; default http://HOST:PORT")
+    max_pdu_bytes: int = Field(default=128 * 1024, ge=4096)
+    max_associations: int = Field(default=1200, ge=1)
+    artim_timeout_s: float = Field(default=30.0, gt=0)
+    idle_timeout_s: float = Field(default=120.0, gt=0)
+    disk_refuse_fraction: float = Field(default=0.90, gt=0, le=1, description="refuse with A700 above this use")
+    disk_warn_fraction: float = Field(default=0.75, gt=0, le=1)
+
+    def base_url(self) -> str:
+        """Root of the DICOMweb service, without a trailing slash."""
+        root = self.public_url or f"http://{self.http_host}:{self.http_port}"
+        return f"{root.rstrip('/')}/dicom-web"
+
+
+class StreamsSettings(_Block):
+    """Assembler, priority and routing."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_STREAMS_")
+
+    rules_file: Path | None = Field(default=None, description="default: streams/rules.yaml of the release")
+    commit_interval_s: float = Field(default=0.1, gt=0)
+
+
+class WorkerSettings(_Block):
+    """Inference worker."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_WORKER_")
+
+    model_repository: Path | None = Field(default=None, description="default: engines/models of the release")
+    threads: int | None = Field(default=None, ge=1, description="ONNX Runtime intra-op threads")
+    fetch_timeout_s: float = Field(default=60.0, gt=0)
+
+
+class StowSettings(_Block):
+    """The PACS that receives results."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_STOW_")
+
+    pacs_url: str = Field(default="http://127.0.0.1:8042/dicom-web", description="DICOMweb root")
+    username: str | None = None
+    password: SecretStr | None = None
+    timeout_s: float = Field(default=60.0, gt=0)
+
+
+class FhirSettings(_Block):
+    """The FHIR R4 server that receives reports."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_FHIR_")
+
+    base_url: str = "http://127.0.0.1:8080/fhir"
+    token: SecretStr | None = None
+    patient_identifier_system: str = "urn:scanstream:patient-id"
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
+class ClickHouseSettings(_Block):
+    """The audit store; without a DSN the audit writer opens the embedded engine and serves it over HTTP."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="CLICKHOUSE_")
+
+    dsn: SecretStr | None = None
+    embedded_http_host: str = "127.0.0.1"
+    embedded_http_port: int = Field(default=8123, ge=0, le=65535)
+    batch_rows: int = Field(default=10_000, ge=1)
+    batch_interval_s: float = Field(default=0.5, gt=0)
+
+
+class ApiSettings(_Block):
+    """REST and FHIR facade."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_API_")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+
+    def base_url(self) -> str:
+        """Root of the service, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
