@@ -1,0 +1,72 @@
+# One set of commands for people, pre-commit and CI. `make help` lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+NPROC  := 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP)  ## virtual environment with exactly the locked packages
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "scanstream needs Python 3.11 or later; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (once; about 1.5 GB) ..."
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@awk '/^uv==/ {keep = 1; print; next} /^[a-z]/ {keep = 0} keep' requirements.lock > $(VENV)/uv.lock
+	@{ $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock \
+	    && $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; } \
+	  || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
+	  || { echo "The packages could not be installed: check the network and run the same command again"; exit 1; }
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: setup  ## the whole stream on a real head MR: arrive, infer, come back as DICOM, FHIR and audit rows
+	@$(BIN)/scanstream demo
+
+.PHONY: test
+test: lint type test-unit test-integration  ## everything that must be green
+
+.PHONY: lint
+lint: setup  ## ruff and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: type
+type: setup  ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: test-unit
+test-unit: setup  ## tests that start no service
+	$(BIN)/pytest -q -m "not integration"
+
+.PHONY: test-integration
+test-integration: setup  ## tests against real Kafka, Orthanc, validators, the whole stack
+	$(BIN)/pytest -q -m integration
+
+.PHONY: contract
+contract: setup  ## freeze changed Avro schemas, write docs/asyncapi.yaml and the README table anew
+	$(BIN)/python -m schemas.release
+
+.PHONY: lock
+lock: setup  ## resolve pyproject.toml into requirements.lock (hashed, no addresses)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --no-header --extra local --extra dev --output-file requirements.lock pyproject.toml
+
+.PHONY: bench
+bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+
+.PHONY: clean
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) demo/state demo/*.json demo/*.png demo/*.dcm build dist .mypy_cache .ruff_cache .pytest_cache
