@@ -1,0 +1,63 @@
+"""What the delivery runtime needs of a destination: deliver one result, and say whether the far side is there.
+
+Guarantee asked of every destination: :meth:`Destination.deliver` is idempotent. Each object that it writes has a
+deterministic identifier, so delivering a result again (after a crash, a rebalance or a replay) is the same write.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from schemas.events import InferenceResult, ObjectOutcome
+
+
+class Destination(Protocol):
+    """One system that receives results.
+
+    The runtime calls the methods from several worker threads at once; results of one study never overlap and
+    come in their order. Results that say ``COULD_NOT_RUN`` are skipped by the runtime and never get here.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name: ``destination`` of the outcome events and label of the metrics, such as ``stow``."""
+        ...
+
+    def deliver(self, result: InferenceResult) -> tuple[ObjectOutcome, ...]:
+        """Write everything that this destination wants of a result, and return what became of each object.
+
+        Parameters
+        ----------
+        result
+            Outcome ``FINDINGS`` or ``NO_FINDINGS``.
+
+        Returns
+        -------
+        tuple of ObjectOutcome
+            ``STORED`` for what the far side has confirmed, ``FAILED`` for what it refused for good,
+            ``SKIPPED`` (with a reason) for what it does not want. An empty tuple means that there was nothing to
+            do. Any ``FAILED`` object also makes a dead letter, so that the result can be replayed.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The far side, or the gateway that holds the pixels, is away: the writer pauses and probes, keeps the
+            order, and gives nothing up. ``retry_after_s`` is honoured.
+        TransientFailure
+            This result failed in a way that may pass: tried again after 5, 30 and 120 s, then dead-lettered.
+        InvalidMessage
+            This result can never be delivered (its parts contradict each other): dead-lettered at once.
+        PermanentRejection
+            The far side refused all of it for good: outcome ``failed`` with the far side's code, dead-lettered.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Ask the far side for as little as possible, to learn whether it is there again.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It is still away.
+        """
+        ...
