@@ -1,4 +1,4 @@
-"""What tests need of the machine: programs of Debian packages, free ports, and a clear word when one is missing."""
+"""What tests need of the machine: programs of Debian packages, free ports, a clear word when one is missing."""
 
 from __future__ import annotations
 
