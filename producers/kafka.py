@@ -31,6 +31,9 @@ Config = dict[str, str | int | float | bool]
 SESSION_TIMEOUT_MS: Final = 10_000
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 
+#: Let the partitioner choose from the key (librdkafka's ``RD_KAFKA_PARTITION_UA``).
+BY_KEY: Final = -1
+
 
 def producer_config(settings: KafkaSettings, client_id: str, transactional_id: str | None = None) -> Config:
     """Configuration of an idempotent producer.
@@ -97,7 +100,34 @@ def consumer_config(
 
 def new_consumer(config: Config) -> Consumer:
     """Consumer whose broker errors go to our log."""
-    return Consumer(dict(config), logger=logging.getLogger("librdkafka"))
+    return Consumer(dict(config), logger=_librdkafka_log())
+
+
+class _OncePerMinute(logging.Filter):
+    """Lets one line of each kind (librdkafka's facility and client) through per minute.
+
+    While a broker is away librdkafka reports every attempt to connect, up to twenty a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.getMessage().partition("]")[0]
+        if record.created - self._last.get(kind, float("-inf")) < 60:
+            return False
+        self._last[kind] = record.created
+        return True
+
+
+_once_per_minute: Final = _OncePerMinute()
+
+
+def _librdkafka_log() -> logging.Logger:
+    logger = logging.getLogger("librdkafka")
+    logger.addFilter(_once_per_minute)
+    return logger
 
 
 class EventPublisher:
@@ -129,7 +159,7 @@ class EventPublisher:
         self._source = source
         self._telemetry = telemetry
         config = producer_config(settings, source.rpartition("/")[2], transactional_id)
-        self._producer = Producer(dict(config), logger=logging.getLogger("librdkafka"))
+        self._producer = Producer(dict(config), logger=_librdkafka_log())
         self._failed: KafkaError | None = None
 
     def start(self, timeout_s: float = 30.0) -> None:
@@ -143,22 +173,38 @@ class EventPublisher:
         with _kafka_errors("start transactions"):
             self._producer.init_transactions(timeout_s)
 
-    def publish(self, topic: Topic, key: str, event: Event, traceparent: str | None = None) -> None:
+    def publish(
+        self, topic: Topic, key: str, event: Event, traceparent: str | None = None, partition: int = BY_KEY
+    ) -> None:
         """Queue one event; :meth:`flush` or the end of the transaction makes it durable."""
         record = type(event).__name__
         if record not in spec_of(topic).records:
             raise ValueError(f"{record} does not belong on {topic}: see schemas/topics.py")
         value = self._codec.encode(event)
-        self.publish_raw(topic, key.encode(), value, headers.cloud_event(event, self._source, traceparent))
+        message_headers = headers.cloud_event(event, self._source, traceparent)
+        self.publish_raw(topic, key.encode(), value, message_headers, partition)
 
     def publish_raw(
-        self, topic: str, key: bytes | None, value: bytes | None, message_headers: headers.Headers
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        message_headers: headers.Headers,
+        partition: int = BY_KEY,
     ) -> None:
-        """Queue bytes as they are (retry and dead-letter topics, outbox rows); ``None`` is a tombstone."""
+        """Queue bytes as they are (retry and dead-letter topics, outbox rows); ``None`` is a tombstone.
+
+        ``partition`` is for changelogs, which must lie on the partition of their input; else the key decides.
+        """
         while True:
             try:
                 self._producer.produce(
-                    topic, value=value, key=key, headers=list(message_headers), on_delivery=self._delivered
+                    topic,
+                    value=value,
+                    key=key,
+                    partition=partition,
+                    headers=list(message_headers),
+                    on_delivery=self._delivered,
                 )
                 break
             except BufferError:
@@ -211,7 +257,7 @@ class EventPublisher:
             log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
+        if error is not None and error.code() not in _PURGED:
             self._failed = error
             log.warning("event not delivered", extra=fields(topic=message.topic(), reason=error.str()))
 
@@ -248,3 +294,6 @@ def _kafka_errors(doing: str) -> Iterator[None]:
 
 
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+
+#: Not an error: the transaction of the message was aborted on purpose.
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
