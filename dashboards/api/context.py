@@ -1,0 +1,43 @@
+"""What the routes work with, as types that make a route's signature read by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from dashboards.live.view import LiveView
+from producers.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class ApiContext:
+    """Everything that a route may use.
+
+    Attributes
+    ----------
+    view
+        Studies and tasks.
+    missing
+        What keeps the API from being ready, one sentence each.
+    telemetry
+        Metrics of this process.
+    now
+        Clock, UTC.
+    """
+
+    view: LiveView
+    missing: Callable[[], list[str]]
+    telemetry: Telemetry
+    now: Callable[[], datetime]
+
+
+def context_of(request: Request) -> ApiContext:
+    """Context that the application was made with."""
+    return cast(ApiContext, request.app.state.context)
+
+
+Context = Annotated[ApiContext, Depends(context_of)]

@@ -1,0 +1,164 @@
+"""Kafka → live view: a thread that reads the whole log of studies, tasks and results, and then stays at its end.
+
+No consumer group and no commits (any number of API processes read on their own), committed messages only. The
+view is *caught up* once the end of every partition was reached. A message that cannot be decoded is logged and
+passed over: this reader decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from dashboards.live.view import LiveView
+from producers.kafka import consumer_config, new_consumer
+from producers.telemetry import Telemetry
+from schemas.codec import Codec
+from schemas.errors import InvalidMessage
+from schemas.logs import fields
+from schemas.settings import KafkaSettings
+from schemas.topics import TASK_TOPICS, Topic
+
+log = logging.getLogger(__name__)
+
+TOPICS: Final = (Topic.STUDIES, *TASK_TOPICS.values(), Topic.STATUS, Topic.RESULTS, Topic.DELIVERY)
+
+PROBE_INTERVAL_S: Final = 2.0
+PROBE_TIMEOUT_S: Final = 2.0
+SWEEP_INTERVAL_S: Final = 60.0
+BATCH: Final = 500
+
+
+class Follower:
+    """Keeps a view up to date.
+
+    Parameters
+    ----------
+    settings
+        Connection to Kafka.
+    codec
+        Framing and Avro.
+    view
+        What is kept up to date.
+    telemetry
+        Counts what was read.
+    clock
+        Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        codec: Codec,
+        view: LiveView,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._view = view
+        self._telemetry = telemetry
+        self._clock = clock
+        self._stop = threading.Event()
+        self._caught_up = threading.Event()
+        self._assigned: set[tuple[str, int]] = set()
+        self._behind: set[tuple[str, int]] = set()
+        self._problem: str | None = "Kafka was not asked yet"
+        self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Stop reading."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def wait_caught_up(self, timeout_s: float | None = None) -> bool:
+        """Wait until the end of every partition was reached once; whether it was."""
+        return self._caught_up.wait(timeout_s)
+
+    def missing(self) -> list[str]:
+        """What keeps the view from being trusted, one sentence each; empty when nothing does."""
+        found = []
+        if self._problem is not None:
+            found.append(self._problem)
+        if not self._caught_up.is_set():
+            found.append(f"the live view still reads the log ({len(self._behind)} partitions to go)")
+        return found
+
+    def _run(self) -> None:
+        config = consumer_config(self._settings, "live-view", "scanstream.live-view")
+        consumer = new_consumer(config | {"enable.partition.eof": True})
+        try:
+            self._follow(consumer)
+        except Exception:
+            log.exception("the live view stopped")
+            self._problem = "the live view stopped by an error: see the log and restart the API"
+        finally:
+            consumer.close()
+
+    def _follow(self, consumer: Consumer) -> None:
+        probe_at = sweep_at = self._clock()
+        while not self._stop.is_set():
+            now = self._clock()
+            if now >= probe_at:
+                self._probe(consumer)
+                probe_at = self._clock() + (PROBE_INTERVAL_S if self._problem is None else 0.1)
+            if now >= sweep_at:
+                self._view.sweep(datetime.now(UTC))
+                sweep_at = now + SWEEP_INTERVAL_S
+            if self._assigned and not self._behind and self._problem is None:
+                self._caught_up.set()
+            if not self._assigned:
+                self._stop.wait(0.1)
+                continue
+            first = consumer.poll(0.1)
+            if first is None:
+                continue
+            # consume() alone would wait for a full batch; after a first message it takes what is there
+            for message in (first, *consumer.consume(BATCH, 0)):
+                self._take(message)
+
+    def _probe(self, consumer: Consumer) -> None:
+        """Ask Kafka which partitions exist; read new ones from their beginning."""
+        try:
+            known = consumer.list_topics(timeout=PROBE_TIMEOUT_S).topics
+        except KafkaException as error:
+            self._problem = f"Kafka does not answer at {self._settings.bootstrap_servers} ({error.args[0].str()})"
+            return
+        absent = [topic for topic in TOPICS if topic not in known or known[topic].error is not None]
+        found = {(topic, number) for topic in TOPICS if topic not in absent for number in known[topic].partitions}
+        new = found - self._assigned
+        if new:
+            self._behind |= new
+            self._assigned |= new
+            consumer.incremental_assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in sorted(new)])
+        self._problem = f"topics are missing: {', '.join(absent)}; create them" if absent else None
+
+    def _take(self, message: Message) -> None:
+        where = (str(message.topic()), int(message.partition() or 0))
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._behind.discard(where)
+            else:
+                log.warning("partition cannot be read", extra=fields(topic=where[0], reason=error.str()))
+            return
+        self._telemetry.count("scanstream_messages_consumed_total", topic=where[0])
+        try:
+            self._view.apply(self._codec.decode(message.value()))
+        except InvalidMessage as invalid:
+            self._telemetry.count("scanstream_messages_failed_total", topic=where[0], error=type(invalid).__name__)
+            log.warning(
+                "message passed over",
+                extra=fields(at=f"{where[0]}[{where[1]}]@{message.offset()}", reason=str(invalid)),
+            )

@@ -1,0 +1,161 @@
+"""Events → studies and tasks by id, within a bounded memory.
+
+Guarantee: at most ``max_studies`` studies (and a tenth more between two sweeps) are kept; finished ones go
+first, the oldest before the newer. Readers on any thread get immutable records.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from dashboards.live.fold import TaskEvent, study_after, task_after
+from dashboards.live.records import StudyView, TaskView
+from schemas.events import (
+    DeliveryOutcome,
+    Event,
+    InferenceResult,
+    InferenceTask,
+    StudyReady,
+    TaskState,
+    TaskStatus,
+)
+
+#: Tasks whose deliveries were read before anything else of them; most are of tasks that were forgotten or expired.
+MAX_EARLY_TASKS: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the view remembers."""
+
+    max_studies: int = 10_000
+    keep_finished: timedelta = timedelta(hours=72)
+
+
+class LiveView:
+    """Studies and tasks as the log tells them.
+
+    Parameters
+    ----------
+    limits
+        Bounds of memory.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._studies: dict[str, StudyView] = {}
+        self._tasks: dict[str, TaskView] = {}
+        self._early: dict[str, list[DeliveryOutcome]] = {}
+
+    def apply(self, event: Event) -> None:
+        """Take one event in; events that say nothing of a study or a task are ignored."""
+        match event:
+            case StudyReady():
+                with self._lock:
+                    self._note_study(event)
+            case InferenceTask() | TaskStatus() | InferenceResult() | DeliveryOutcome():
+                with self._lock:
+                    self._note_task(event)
+            case _:
+                return
+        if len(self._studies) > self._limits.max_studies * 1.1:
+            self.sweep()
+
+    def _note_study(self, event: StudyReady | TaskEvent) -> None:
+        uid = event.study_instance_uid
+        self._studies[uid] = study_after(self._studies.get(uid), event)
+
+    def _note_task(self, event: TaskEvent) -> None:
+        task = task_after(self._tasks.get(event.task_id), event)
+        if task is None:
+            if isinstance(event, DeliveryOutcome):
+                self._keep_early(event)
+            return
+        self._tasks[event.task_id] = task
+        self._note_study(event)
+        for early in self._early.pop(event.task_id, ()):
+            self._note_task(early)
+
+    def _keep_early(self, event: DeliveryOutcome) -> None:
+        if event.task_id not in self._early and len(self._early) >= MAX_EARLY_TASKS:
+            del self._early[next(iter(self._early))]
+        self._early.setdefault(event.task_id, []).append(event)
+
+    def study(self, study_instance_uid: str) -> StudyView | None:
+        """Study, or ``None`` when it is not known (not complete yet, never seen, or long finished)."""
+        with self._lock:
+            return self._studies.get(study_instance_uid)
+
+    def task(self, task_id: str) -> TaskView | None:
+        """Task, or ``None`` when it is not known."""
+        with self._lock:
+            return self._tasks.get(task_id)
+
+    def tasks_of(self, study: StudyView) -> list[TaskView]:
+        """Tasks of a study, the oldest first."""
+        with self._lock:
+            known = [self._tasks[task_id] for task_id in study.task_ids if task_id in self._tasks]
+        return sorted(known, key=lambda task: task.created_at)
+
+    def tasks(self, state: TaskState | None = None) -> list[TaskView]:
+        """All tasks (in one state) in the order in which they should be done."""
+        with self._lock:
+            known = [task for task in self._tasks.values() if state is None or task.state is state]
+        return sorted(known, key=triage_order)
+
+    def worklist(self) -> list[tuple[StudyView, list[TaskView]]]:
+        """Studies with their tasks: open ones by urgency and deadline, then finished ones, the latest first."""
+        with self._lock:
+            rows = [
+                (study, [self._tasks[task_id] for task_id in study.task_ids if task_id in self._tasks])
+                for study in self._studies.values()
+            ]
+        waiting = [row for row in rows if any(not task.finished for task in row[1])]
+        done = [row for row in rows if all(task.finished for task in row[1])]
+        waiting.sort(key=lambda row: min(triage_order(task) for task in row[1] if not task.finished))
+        done.sort(key=lambda row: row[0].updated_at, reverse=True)
+        return waiting + done
+
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of studies and of tasks."""
+        with self._lock:
+            return len(self._studies), len(self._tasks)
+
+    def sweep(self, now: datetime | None = None) -> int:
+        """Forget finished studies that are too old (as of ``now``), then the oldest beyond the bound.
+
+        Returns
+        -------
+        int
+            Number of studies forgotten.
+        """
+        with self._lock:
+            before = len(self._studies)
+            if now is not None:
+                limit = now - self._limits.keep_finished
+                old = [study for study in self._studies.values() if study.updated_at < limit]
+                self._forget(study for study in old if self._finished(study))
+            surplus = len(self._studies) - self._limits.max_studies
+            if surplus > 0:
+                order = sorted(self._studies.values(), key=lambda s: (not self._finished(s), s.updated_at))
+                self._forget(order[:surplus])
+            return before - len(self._studies)
+
+    def _finished(self, study: StudyView) -> bool:
+        return all(self._tasks[task_id].finished for task_id in study.task_ids if task_id in self._tasks)
+
+    def _forget(self, studies: Iterable[StudyView]) -> None:
+        for study in studies:
+            del self._studies[study.study_instance_uid]
+            for task_id in study.task_ids:
+                self._tasks.pop(task_id, None)
+
+
+def triage_order(task: TaskView) -> tuple[bool, int, datetime]:
+    """Sort key: open before finished, the more urgent class first, the nearer deadline first."""
+    return task.finished, task.priority.rank, task.deadline
