@@ -1,0 +1,105 @@
+"""An inference result → UIDs and times of the objects that are made of it.
+
+UIDs follow from what the object says: study, revision, series, model (name, version, digest), masks and findings.
+The same result, or a second run with the same outcome, names the same object; another outcome names another one,
+because the content of a SOP Instance UID never changes (PS3.5 9). Times are those of the result, never "now".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from pydicom import Dataset
+
+from schemas.codec import to_json
+from schemas.events import InferenceResult
+from schemas.ids import dicom_uid
+
+#: Part of every UID: raised when a release renders the same result differently.
+RENDERING: Final = 1
+
+
+@dataclass(frozen=True)
+class ObjectIdentity:
+    """What makes one object of a result distinguishable, and when it was made.
+
+    ``offset`` is (0008,0201) Timezone Offset From UTC, in which ``moment`` is written.
+    """
+
+    series_instance_uid: str
+    sop_instance_uid: str
+    moment: datetime
+    offset: str
+
+    @property
+    def date(self) -> str:
+        """DICOM DA of the object's content."""
+        return self.moment.strftime("%Y%m%d")
+
+    @property
+    def time(self) -> str:
+        """DICOM TM of the object's content, to the millisecond."""
+        return f"{self.moment:%H%M%S}.{self.moment.microsecond // 1000:03d}"
+
+    @property
+    def date_time(self) -> str:
+        """DICOM DT of the object's content, with its offset from UTC."""
+        return f"{self.date}{self.time}{self.offset}"
+
+
+def identity(result: InferenceResult, kind: str, source: Dataset) -> ObjectIdentity:
+    """Identity of one object.
+
+    Parameters
+    ----------
+    result
+        What the object tells.
+    kind
+        ``seg`` or ``sr``.
+    source
+        Header of a source image. Dates that are copied from it share (0008,0201) with ours, so its offset is kept
+        where it has one; otherwise times are UTC and say so.
+    """
+    said = [to_json(finding) for finding in result.findings]
+    for finding in said:
+        finding.pop("event_id")
+        finding.pop("occurred_at")
+    content = json.dumps(
+        {
+            "series": result.series_instance_uid,
+            "outcome": result.outcome.value,
+            "masks": [artifact.sha256 for artifact in result.artifacts],
+            "findings": said,
+            "warnings": result.warnings,
+            "limitations": result.limitations,
+        },
+        sort_keys=True,
+    )
+    parts: tuple[str | int, ...] = (
+        result.study_instance_uid,
+        result.revision,
+        *(part.replace("|", "/") for part in (result.model.name, result.model.version, result.model.sha256)),
+        hashlib.sha256(content.encode()).hexdigest(),
+        RENDERING,
+    )
+    zone, offset = _zone(str(source.get("TimezoneOffsetFromUTC") or ""))
+    return ObjectIdentity(
+        series_instance_uid=dicom_uid(f"{kind}-series", *parts),
+        sop_instance_uid=dicom_uid(kind, *parts),
+        moment=result.occurred_at.astimezone(zone),
+        offset=offset,
+    )
+
+
+def _zone(offset: str) -> tuple[timezone, str]:
+    """Time zone of (0008,0201), ``&ZZXX`` (PS3.3 C.12.1.1.8); UTC where it is absent or unreadable."""
+    sign, digits = offset[:1], offset[1:]
+    if sign in ("+", "-") and len(digits) == 4 and digits.isascii() and digits.isdigit():
+        minutes = int(digits[:2]) * 60 + int(digits[2:])
+        if minutes <= 14 * 60:
+            return timezone(timedelta(minutes=minutes if sign == "+" else -minutes)), offset
+    return UTC, "+0000"
