@@ -1,0 +1,120 @@
+"""A stored instance, or the end of an association → messages for the outbox.
+
+Pure. Values are framed with single-object encoding, which needs no schema registry: taking images in never waits
+for one. Neither values, keys nor headers carry patient identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from producers.store.files import Written
+from producers.store.headers import Headers
+from producers.store.outbox import Message
+from producers.store.outcome import Received
+from schemas.codec import Codec
+from schemas.events import ArrivalHint, HintKind, InstanceStored
+from schemas.headers import cloud_event
+from schemas.ids import event_id
+from schemas.topics import Topic
+
+
+class Arrivals:
+    """Makes the messages of one gateway.
+
+    Parameters
+    ----------
+    gateway
+        Stable name of the gateway that holds the pixels.
+    base_url
+        Root of its DICOMweb service, without a trailing slash.
+    source
+        CloudEvents ``source``.
+    """
+
+    def __init__(self, gateway: str, base_url: str, source: str) -> None:
+        self._gateway = gateway
+        self._base_url = base_url
+        self._source = source
+        self._codec = Codec()
+
+    def stored(self, received: Received, headers: Headers, written: Written, stored_at: float) -> list[Message]:
+        """Message of an instance that becomes durable in the same commit.
+
+        Parameters
+        ----------
+        received, headers, written
+            The instance.
+        stored_at
+            Unix time, seconds.
+        """
+        study, series, sop = headers.study_instance_uid, headers.series_instance_uid, headers.sop_instance_uid
+        event = InstanceStored(
+            event_id=event_id("instance-stored", self._gateway, sop, written.sha256),
+            occurred_at=_moment(stored_at),
+            study_instance_uid=study,
+            series_instance_uid=series,
+            sop_instance_uid=sop,
+            sop_class_uid=headers.sop_class_uid,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            gateway=self._gateway,
+            origin=received.origin,
+            retrieve_url=f"{self._base_url}/studies/{study}/series/{series}/instances/{sop}",
+            sha256=written.sha256,
+            size_bytes=written.size_bytes,
+            modality=headers.text("Modality"),
+            calling_ae_title=received.calling_ae_title,
+            called_ae_title=received.called_ae_title,
+            association_id=received.association_id,
+            body_part_examined=headers.text("BodyPartExamined"),
+            study_description=headers.text("StudyDescription"),
+            series_description=headers.text("SeriesDescription"),
+            accession_number=headers.text("AccessionNumber"),
+            requested_procedure_priority=headers.text("RequestedProcedurePriority"),
+            is_own_result=headers.is_own_result,
+        )
+        return [self._message(event)]
+
+    def association_released(
+        self, association_id: str, instances: Mapping[str, int], released_at: float
+    ) -> list[Message]:
+        """One hint per study that an association stored instances of.
+
+        Parameters
+        ----------
+        association_id
+            Unique name of the association.
+        instances
+            Study Instance UID → number of instances that were stored.
+        released_at
+            Unix time, seconds.
+        """
+        return [
+            self._message(
+                ArrivalHint(
+                    event_id=event_id("arrival-hint", self._gateway, association_id, study),
+                    occurred_at=_moment(released_at),
+                    study_instance_uid=study,
+                    gateway=self._gateway,
+                    kind=HintKind.ASSOCIATION_RELEASED,
+                    association_id=association_id,
+                    instance_count=count,
+                )
+            )
+            for study, count in instances.items()
+        ]
+
+    def _message(self, event: InstanceStored | ArrivalHint) -> Message:
+        return Message(
+            topic=Topic.INSTANCES.value,
+            key=event.study_instance_uid.encode(),
+            value=self._codec.encode(event),
+            headers=cloud_event(event, self._source),
+        )
+
+
+def _moment(unix_s: float) -> datetime:
+    """UTC time with the millisecond precision of the contract."""
+    moment = datetime.fromtimestamp(unix_s, UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,125 @@
+"""The index file: SQLite tables made from the attribute tables, and connections to it.
+
+Durability: WAL with ``synchronous=FULL``, so a committed transaction survives power loss (SQLite documentation,
+``PRAGMA synchronous``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute
+from schemas.errors import ConfigurationError
+
+SCHEMA_VERSION: Final = 1
+
+FILE_COLUMNS: Final = (
+    "StudyInstanceUID TEXT NOT NULL",
+    "SeriesInstanceUID TEXT NOT NULL",
+    "transfer_syntax_uid TEXT NOT NULL",
+    "file TEXT NOT NULL",
+    "data_set_offset INTEGER NOT NULL",
+    "size_bytes INTEGER NOT NULL",
+    "sha256 TEXT NOT NULL",
+    "stored_at REAL NOT NULL",
+)
+
+
+def _columns(attributes: Sequence[Attribute]) -> list[str]:
+    return [f'"{item.keyword}" {"INTEGER" if item.is_number else "TEXT"}' for item in attributes]
+
+
+def _table(name: str, columns: Sequence[str], key: str) -> str:
+    return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID"
+
+
+DDL: Final = (
+    _table("studies", [*_columns(STUDY), "first_stored_at REAL NOT NULL"], "StudyInstanceUID"),
+    _table(
+        "series",
+        ["StudyInstanceUID TEXT NOT NULL", *_columns(SERIES)],
+        "StudyInstanceUID, SeriesInstanceUID",
+    ),
+    _table("instances", [*_columns(INSTANCE), *FILE_COLUMNS], "SOPInstanceUID"),
+    "CREATE INDEX IF NOT EXISTS instances_of_series ON instances (StudyInstanceUID, SeriesInstanceUID)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS instances_by_file ON instances (file)",
+    "CREATE INDEX IF NOT EXISTS instances_by_time ON instances (stored_at)",
+    "CREATE INDEX IF NOT EXISTS series_by_uid ON series (SeriesInstanceUID)",
+    "CREATE INDEX IF NOT EXISTS studies_by_patient ON studies (PatientID)",
+    "CREATE INDEX IF NOT EXISTS studies_by_accession ON studies (AccessionNumber)",
+    "CREATE INDEX IF NOT EXISTS studies_by_date ON studies (StudyDate)",
+    "CREATE TABLE IF NOT EXISTS outbox (sequence INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL,"
+    " key BLOB NOT NULL, value BLOB NOT NULL, headers BLOB NOT NULL, created_at REAL NOT NULL)",
+)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Connection of the one writer; creates what is missing.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is no index of this release, or cannot be opened.
+    """
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-65536")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise ConfigurationError(
+                f"the index {path} has version {version}, this release reads {SCHEMA_VERSION}: start the release "
+                "that wrote it, or move the index away and it is rebuilt from the stored files"
+            )
+        for statement in DDL:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"the index {path} cannot be opened ({error}): check SCANSTREAM_DATA_DIR, or move the index away "
+            "and it is rebuilt from the stored files"
+        ) from error
+    return connection
+
+
+class Readers:
+    """One read-only connection per thread; they see the last commit and never hold up the writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection of the calling thread."""
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            found.row_factory = sqlite3.Row
+            found.create_function("casefold", 1, _casefold, deterministic=True)
+            self._local.connection = found
+            with self._lock:
+                self._all.append(found)
+        return found
+
+    def close(self) -> None:
+        """Close the connections of all threads; none may be in use."""
+        with self._lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()

@@ -1,0 +1,97 @@
+"""What goes into the store, and what the store says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+from schemas.events import Origin
+
+if TYPE_CHECKING:
+    from producers.store.spool import Spool
+
+
+class Status(IntEnum):
+    """DICOM status of a C-STORE response (PS3.4 B.2.3, PS3.7 C) and failure reason of STOW-RS (PS3.18 I.2)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
+    DUPLICATE_SOP_INSTANCE = 0x0111
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    OUT_OF_RESOURCES = 0xA700
+    DATA_SET_DOES_NOT_MATCH = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+class Refused(Exception):
+    """An instance is not taken; the sentence never carries patient identity."""
+
+    def __init__(self, status: Status, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Received:
+    """One instance as it came in.
+
+    Attributes
+    ----------
+    data_set
+        Encoded data set, exactly as received, without a Part 10 header.
+    transfer_syntax_uid
+        How it is encoded.
+    origin
+        Way in.
+    sop_class_uid, sop_instance_uid
+        What the sender said it is (C-STORE command); ``None`` when only the data set says it. A difference is
+        refused with A900.
+    study_instance_uid
+        Study that the sender addressed (STOW-RS ``/studies/{uid}``); a difference is refused with A900.
+    calling_ae_title, called_ae_title, association_id
+        Where it came from, if by an association.
+    """
+
+    data_set: Spool
+    transfer_syntax_uid: str
+    origin: Origin
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    calling_ae_title: str | None = None
+    called_ae_title: str | None = None
+    association_id: str | None = None
+
+
+class PutKind(Enum):
+    """What became of a put."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class PutOutcome:
+    """Answer of the store.
+
+    ``STORED`` and ``DUPLICATE`` (same UID, same bytes) are success: the instance is durable. ``CONFLICT`` (same
+    UID, other bytes; the first is kept) and ``REFUSED`` are failures. UIDs are ``None`` when they could not be
+    read; ``sentence`` says why not, without patient identity.
+    """
+
+    kind: PutKind
+    status: Status
+    sentence: str = ""
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the instance is in the store."""
+        return self.status is Status.SUCCESS

@@ -1,0 +1,114 @@
+"""After a crash: files, index and outbox agree again, and the log says what was done.
+
+A file without a row was durable but never acknowledged (or the index was lost): it is indexed and announced, which
+loses nothing and doubles nothing. A row without a file is reported. Half-written files are removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from producers.store.files import INCOMING, INSTANCES, Written
+from producers.store.headers import Headers, read_headers
+from producers.store.outcome import Received, Refused
+from producers.store.part10 import split
+from producers.store.spool import Spool
+from schemas.events import Origin
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
+
+#: Only directories that changed this long before the last commit, or later, can hold a file without a row.
+_MARGIN_S: Final = 3600.0
+
+Adopt = Callable[[Received, Headers, Written], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a start found."""
+
+    removed_incomplete: int
+    adopted: int
+    unreadable: int
+    missing_files: int
+
+
+def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Report:
+    """Make files and index agree.
+
+    Parameters
+    ----------
+    connection
+        To the index; only read here.
+    root
+        Directory of the store.
+    adopt
+        Called for each whole file without a row; indexes and announces it durably.
+    """
+    removed = 0
+    for path in (root / INCOMING).iterdir():
+        path.unlink()
+        removed += 1
+    (last,) = connection.execute("SELECT max(stored_at) FROM instances").fetchone()
+    since = 0.0 if last is None else last - _MARGIN_S
+    adopted = unreadable = 0
+    for path in _recent_files(root / INSTANCES, since):
+        file = path.relative_to(root).as_posix()
+        if _is_indexed(connection, file):
+            continue
+        try:
+            adopt(*_read_back(path))
+            adopted += 1
+        except (Refused, OSError) as error:
+            unreadable += 1
+            extra = fields(file=file, reason=str(error))
+            log.error("a stored file cannot be read back: restore it", extra=extra)  # noqa: TRY400 - says it all
+    missing = 0
+    for sop_instance_uid, file in connection.execute(
+        "SELECT SOPInstanceUID, file FROM instances WHERE stored_at >= ?", (since,)
+    ):
+        if not (root / file).is_file():
+            missing += 1
+            log.error(
+                "a stored file is missing: restore it or send it again",
+                extra=fields(sop_instance_uid=sop_instance_uid),
+            )
+    report = Report(removed, adopted, unreadable, missing)
+    level = logging.ERROR if unreadable or missing else logging.INFO
+    log.log(level, "store opened", extra=fields(**vars(report)))
+    return report
+
+
+def _recent_files(directory: Path, since: float) -> Iterator[Path]:
+    for shard in os.scandir(directory):
+        for study in os.scandir(shard.path):
+            if study.stat().st_mtime >= since:
+                yield from Path(study.path).glob("*.dcm")
+
+
+def _is_indexed(connection: sqlite3.Connection, file: str) -> bool:
+    return connection.execute("SELECT 1 FROM instances WHERE file = ?", (file,)).fetchone() is not None
+
+
+def _read_back(path: Path) -> tuple[Received, Headers, Written]:
+    """A stored file as it was when it came in; its header says from where."""
+    data = path.read_bytes()
+    meta, offset = split(data)
+    data_set = data[offset:]
+    headers = read_headers(lambda count: data_set[:count], len(data_set), meta.transfer_syntax_uid)
+    received = Received(
+        data_set=Spool.of(data_set),
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        origin=Origin.C_STORE if meta.sending_ae_title else Origin.STOW_RS,
+        calling_ae_title=meta.sending_ae_title,
+        called_ae_title=meta.receiving_ae_title,
+    )
+    return received, headers, Written(path, offset, len(data_set), sha256(data_set).hexdigest())

@@ -1,0 +1,316 @@
+"""DICOM instances → durable files, an index that can be searched, and an outbox of events.
+
+Guarantee: an instance is answered with success only when its bytes, as received, are on disk together with its
+index row and its outbox row; whatever happens to the process, it is then there, whole, and its event is published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from producers.store import artifacts, database, index, outbox, query
+from producers.store.attributes import Level
+from producers.store.disk import Watermark
+from producers.store.files import ARTIFACTS, INCOMING, INSTANCES, Written, write_aside
+from producers.store.headers import Headers, is_uid, read_headers
+from producers.store.index import StoredInstance
+from producers.store.outbox import Message, Outbox
+from producers.store.outcome import PutKind, PutOutcome, Received, Refused, Status
+from producers.store.part10 import FileMeta, encode_header
+from producers.store.reconcile import reconcile
+from producers.store.spool import Spool
+from producers.store.writer import Announce, Announcement, Put, Writer
+from producers.telemetry import Telemetry
+from schemas.errors import ConfigurationError, DestinationUnavailable
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
+
+#: Threads that write and fsync files; they wait for the disk, not for the processor.
+_FILE_THREADS: Final = 8
+_READ_THREADS: Final = 2
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+
+class InstanceStore:
+    """The gateway's store; open it with :meth:`open`.
+
+    All ``async`` methods may be called from any event loop, all others from any thread.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        lock: int,
+        writer: Writer,
+        readers: database.Readers,
+        box: Outbox,
+        watermark: Watermark,
+        telemetry: Telemetry,
+    ) -> None:
+        self.root = root
+        self.outbox = box
+        self._lock = lock
+        self._writer = writer
+        self._readers = readers
+        self._watermark = watermark
+        self._telemetry = telemetry
+        self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="store-file")
+        self._queries = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="store-read")
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        announce: Announce,
+        telemetry: Telemetry,
+        *,
+        refuse_fraction: float = 0.90,
+        warn_fraction: float = 0.75,
+        clock: Callable[[], float] = time.time,
+    ) -> InstanceStore:
+        """Open or create the store in a directory, and make it consistent.
+
+        Parameters
+        ----------
+        root
+            Directory; only one process at a time may have it open.
+        announce
+            Messages that a new instance puts into the outbox.
+        telemetry
+            Counts instances stored and refused.
+        refuse_fraction, warn_fraction
+            Marks of disk use, 0 to 1.
+        clock
+            Unix time in seconds.
+
+        Raises
+        ------
+        ConfigurationError
+            The directory cannot be used, or another process has it open.
+        """
+        try:
+            for name in (INSTANCES, INCOMING, ARTIFACTS):
+                (root / name).mkdir(parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o640)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the store {root} cannot be used ({error.strerror}): set SCANSTREAM_DATA_DIR to a directory "
+                "that this process may write to"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise ConfigurationError(
+                f"the store {root} is open in another process: stop that gateway or set SCANSTREAM_DATA_DIR"
+            ) from error
+        path = root / "index.sqlite"
+        connection = database.open_writer(path)
+        outbox.continue_from(connection, int(clock() * 1_000_000))
+        readers = database.Readers(path)
+        committed = threading.Event()
+        writer = Writer(connection, root, announce, committed, clock)
+        _reconcile(connection, root, writer)
+        writer.start()
+        box = Outbox(readers, committed, writer.delete_through)
+        watermark = Watermark(root, refuse_fraction, warn_fraction)
+        return cls(root, lock, writer, readers, box, watermark, telemetry)
+
+    def new_spool(self) -> Spool:
+        """Place for the data set of an instance that is being received."""
+        return Spool(self.root / INCOMING)
+
+    async def put(self, received: Received) -> PutOutcome:
+        """Store an instance; returns when it is durable or refused. Never raises for what a sender sent."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[PutOutcome] = loop.create_future()
+
+        def done(outcome: PutOutcome) -> None:
+            loop.call_soon_threadsafe(_set, answer, outcome)
+
+        if self._watermark.refuses():
+            received.data_set.close()
+            outcome = _refusal(
+                Status.OUT_OF_RESOURCES, "the disk is full to the mark: free space, then send again"
+            )
+        else:
+            self._files.submit(self._intake, received, done)
+            outcome = await answer
+        self._count(received, outcome)
+        return outcome
+
+    async def announce(self, messages: Sequence[Message]) -> None:
+        """Put messages into the outbox, after everything that was stored before.
+
+        Raises
+        ------
+        DestinationUnavailable
+            They could not be written.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bool] = loop.create_future()
+        self._writer.submit(Announcement(tuple(messages), lambda written: _call(loop, answer, written)))
+        if not await answer:
+            raise DestinationUnavailable("the outbox could not be written: check the disk of SCANSTREAM_DATA_DIR")
+
+    async def search(
+        self, level: Level, filters: Mapping[str, str], limit: int | None = None, offset: int = 0
+    ) -> list[Row]:
+        """Rows that match (see :func:`producers.store.query.build`); keys are DICOM keywords, text is Unicode.
+
+        A row of a level holds the attributes of the levels above, and ``ModalitiesInStudy`` (comma separated),
+        ``NumberOfStudyRelatedSeries``, ``NumberOfStudyRelatedInstances``, ``NumberOfSeriesRelatedInstances`` where
+        they belong; an instance row holds ``transfer_syntax_uid``.
+
+        Raises
+        ------
+        InvalidMessage
+            A keyword cannot be matched at this level.
+        """
+        text, parameters = query.build(level, filters, limit, offset)
+
+        def run() -> list[Row]:
+            return [dict(row) for row in self._readers.connection().execute(text, parameters)]
+
+        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+
+    async def instances_of(
+        self, study: str, series: str | None = None, sop: str | None = None
+    ) -> list[StoredInstance]:
+        """Instances of a study, a series or one instance, with their files; empty when there are none."""
+
+        def run() -> list[StoredInstance]:
+            return index.instances_of(self._readers.connection(), self.root, study, series, sop)
+
+        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+
+    def artifact_path(self, sha256: str) -> Path | None:
+        """File of an artifact, or ``None`` when there is none."""
+        return artifacts.existing(self.root, sha256)
+
+    async def put_artifact(self, sha256: str, data: bytes) -> bool:
+        """Store an artifact durably; returns whether it is new. Storing it again is the same.
+
+        Raises
+        ------
+        InvalidMessage
+            The bytes do not have this digest.
+        DestinationUnavailable
+            The disk is full.
+        """
+        if self._watermark.refuses():
+            raise DestinationUnavailable("the gateway's disk is full to the mark: free space", 30.0)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._files, artifacts.put, self.root, sha256, data
+        )
+
+    def close(self) -> None:
+        """Finish what was begun, then close everything."""
+        self._files.shutdown(wait=True)
+        self._writer.close()
+        self._queries.shutdown(wait=True)
+        self._readers.close()
+        os.close(self._lock)
+
+    def _intake(self, received: Received, done: Callable[[PutOutcome], None]) -> None:
+        """In a file thread: read the headers, write the file, hand over to the writer."""
+        headers: Headers | None = None
+        try:
+            headers = _checked_headers(received)
+            meta = FileMeta(
+                received.transfer_syntax_uid,
+                headers.sop_class_uid,
+                headers.sop_instance_uid,
+                received.calling_ae_title,
+                received.called_ae_title,
+            )
+            written = write_aside(self.root / INCOMING, encode_header(meta), received.data_set.chunks())
+            self._writer.submit(Put(received, headers, written, done))
+        except Refused as refused:
+            done(_refusal(refused.status, refused.sentence, headers))
+        except OSError as error:
+            done(_refusal(Status.OUT_OF_RESOURCES, f"the file cannot be written: {error.strerror}", headers))
+        except Exception:
+            log.exception("an instance could not be processed")
+            done(_refusal(Status.PROCESSING_FAILURE, "the instance could not be processed", headers))
+        finally:
+            received.data_set.close()
+
+    def _count(self, received: Received, outcome: PutOutcome) -> None:
+        origin = received.origin.value
+        if outcome.kind is PutKind.STORED:
+            self._telemetry.count("scanstream_instances_stored_total", origin=origin)
+        elif not outcome.ok:
+            self._telemetry.count(
+                "scanstream_instances_refused_total", origin=origin, status=f"{outcome.status:04X}"
+            )
+            log.warning(
+                "instance refused",
+                extra=fields(
+                    status=f"{outcome.status:04X}",
+                    reason=outcome.sentence,
+                    study_instance_uid=outcome.study_instance_uid,
+                    sop_instance_uid=outcome.sop_instance_uid,
+                    association_id=received.association_id,
+                ),
+            )
+
+
+def _checked_headers(received: Received) -> Headers:
+    if not is_uid(received.transfer_syntax_uid):
+        raise Refused(Status.CANNOT_UNDERSTAND, "the transfer syntax is not a UID")
+    data_set = received.data_set
+    headers = read_headers(data_set.prefix, data_set.size, received.transfer_syntax_uid)
+    for said, found, name in (
+        (received.sop_class_uid, headers.sop_class_uid, "SOP Class UID"),
+        (received.sop_instance_uid, headers.sop_instance_uid, "SOP Instance UID"),
+        (received.study_instance_uid, headers.study_instance_uid, "Study Instance UID"),
+    ):
+        if said is not None and said != found:
+            raise Refused(
+                Status.DATA_SET_DOES_NOT_MATCH, f"the {name} of the data set is not the one it was sent as"
+            )
+    return headers
+
+
+def _refusal(status: Status, sentence: str, headers: Headers | None = None) -> PutOutcome:
+    if headers is None:
+        return PutOutcome(PutKind.REFUSED, status, sentence)
+    return PutOutcome(
+        PutKind.REFUSED,
+        status,
+        sentence,
+        headers.study_instance_uid,
+        headers.series_instance_uid,
+        headers.sop_instance_uid,
+        headers.sop_class_uid,
+    )
+
+
+def _reconcile(connection: sqlite3.Connection, root: Path, writer: Writer) -> None:
+    def adopt(received: Received, headers: Headers, written: Written) -> None:
+        writer.write_now(Put(received, headers, written, lambda _: None))
+
+    reconcile(connection, root, adopt)
+
+
+def _set(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _call(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool], value: bool) -> None:
+    loop.call_soon_threadsafe(_set, future, value)
