@@ -85,6 +85,16 @@ class ProcessSettings(_Block):
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="unset: no metrics endpoint")
 
 
+class BrokerSettings(_Block):
+    """The local Apache Kafka; its data are under ``SCANSTREAM_DATA_DIR``."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_BROKER_")
+
+    port: int = Field(default=9092, ge=1, le=65535)
+    controller_port: int = Field(default=9093, ge=1, le=65535)
+    heap: str = Field(default="512m", pattern=r"^[1-9][0-9]*[kmg]$", description="largest Java heap, such as 512m")
+
+
 class GatewaySettings(_Block):
     """DIMSE and DICOMweb listener, and its store."""
 

@@ -1,0 +1,36 @@
+"""Services shared by the whole test session; started when the first test asks for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.settings import KafkaSettings
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real Kafka with every topic of the table.
+
+    Our own local broker, or the cluster that KAFKA_BOOTSTRAP_SERVERS names. Shared by all tests: use fresh UIDs
+    and consumer groups.
+    """
+    from producers.topic_admin import create_topics
+    from tests.services import kafka_broker
+
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        create_topics(KafkaSettings())
+        yield given
+        return
+    with kafka_broker(tmp_path_factory.mktemp("kafka")) as servers:
+        create_topics(KafkaSettings(bootstrap_servers=servers))
+        yield servers
+
+
+@pytest.fixture
+def kafka_settings(kafka: str) -> KafkaSettings:
+    """Connection settings of the shared Kafka."""
+    return KafkaSettings(bootstrap_servers=kafka)

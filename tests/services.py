@@ -1,0 +1,75 @@
+"""Real services for tests, on free ports of 127.0.0.1: started as processes, waited for, stopped by process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.tools import free_port
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
+    """Wait for a condition, generously: a slow machine is no failure."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def module(
+    name: str, *arguments: str, environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``python -m name`` in its own session until the block ends."""
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", name, *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield child
+        finally:
+            stop(child)
+
+
+def stop(child: subprocess.Popen[bytes], timeout_s: float = 60.0) -> int:
+    """End one process that we started, and return its exit code."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGTERM)
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+@contextmanager
+def kafka_broker(directory: Path) -> Iterator[str]:
+    """Our own local broker, empty; yields its bootstrap servers."""
+    from dashboards.local.broker import answers
+
+    port = free_port()
+    environment = {
+        "SCANSTREAM_DATA_DIR": str(directory),
+        "SCANSTREAM_BROKER_PORT": str(port),
+        "SCANSTREAM_BROKER_CONTROLLER_PORT": str(free_port()),
+    }
+    log = directory / "broker.log"
+    with module("dashboards.local.broker", environment=environment, log=log) as child:
+
+        def up() -> bool:
+            assert child.poll() is None, f"the broker ended: {log.read_text()}"
+            return answers(port)
+
+        wait_for(up, f"the broker on port {port}", timeout_s=300.0)
+        yield f"127.0.0.1:{port}"
