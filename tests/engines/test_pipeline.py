@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engines.pipeline import largest_component, segment
+from schemas.errors import InvalidInput, TransientFailure
+from schemas.events import ResultOutcome, TaskState
+from tests.engines.phantom import model_of, series
+
+AXES = [np.array(axis, float) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+
+
+def every_orientation() -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """All 24 × 2 ways in which rows and columns of a slice can lie along patient axes, and oblique ones."""
+    straight = [
+        (tuple(AXES[row] * row_sign), tuple(AXES[column] * column_sign))
+        for row, column in permutations(range(3), 2)
+        for row_sign, column_sign in product((1, -1), repeat=2)
+    ]
+    turn = rotation(0.3, (1, 2, 3)) @ rotation(0.25, (0, 1, 0))
+    oblique = [(tuple(turn @ np.array(row)), tuple(turn @ np.array(column))) for row, column in straight]
+    return straight + oblique
+
+
+def rotation(angle: float, axis: tuple[float, float, float]) -> NDArray[np.float64]:
+    x, y, z = np.array(axis) / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def marker(shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """An L off the centre with a foot in the third axis: no symmetry maps it onto itself."""
+    mask = np.zeros(shape, bool)
+    a, b, c = (size // 8 for size in shape)
+    mask[a : 5 * a, b : 2 * b + 1, c : 3 * c] = True
+    mask[a : 2 * a + 1, b : 6 * b, c : 3 * c] = True
+    mask[a : 2 * a + 1, b : 2 * b + 1, c : 5 * c] = True
+    return mask
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+@pytest.mark.parametrize(("row", "column"), every_orientation())
+def test_the_mask_lies_on_the_marker_for_every_orientation(row: tuple, column: tuple) -> None:
+    shape = (24, 40, 32)
+    mask = marker(shape)
+    images = series(mask * 100, row=row, column=column, spacing_mm=(4, 1.5, 2))
+    model, _ = model_of((64, 64, 64))
+    outcome = segment(images[::-1], model)
+    by_uid = dict(zip(outcome.sop_instance_uids, outcome.mask, strict=True))
+    native = np.stack([by_uid[image.SOPInstanceUID] for image in images])
+    assert dice(native, mask) > 0.95
+
+
+@pytest.mark.parametrize(("row", "column"), every_orientation()[:24])
+def test_the_grid_of_the_model_gives_the_marker_exactly(row: tuple, column: tuple) -> None:
+    mask = marker((32, 32, 32))
+    model, _ = model_of((32, 32, 32))
+    outcome = segment(series(mask * 7, row=row, column=column), model)
+    np.testing.assert_array_equal(outcome.mask, mask)
+    assert outcome.measurements[0].value == pytest.approx(mask.sum() / 1000, abs=0.05)
+
+
+@pytest.mark.parametrize(("row", "column"), every_orientation()[:24])
+def test_the_model_sees_right_anterior_superior(row: tuple, column: tuple) -> None:
+    """A point 9 mm right, 5 mm in front and 3 mm above the centre is seen there by the model."""
+    size, spacing, origin = 16, 2.0, np.array((-50, -60, -70))
+    steps = np.column_stack([np.cross(row, column), column, row]) * spacing
+    centre = origin + steps @ np.full(3, (size - 1) / 2)
+    point = centre + np.array((-9, -5, 3))  # LPS: right is −x, anterior is −y
+    voxels = np.ones((size, size, size))
+    voxels[tuple(np.rint(np.linalg.solve(steps, point - origin)).astype(int))] = 50
+    model, engine = model_of((size, size, size))
+    segment(series(voxels, row=row, column=column, spacing_mm=(spacing,) * 3), model)
+    assert engine.seen is not None
+    assert engine.seen.max() == 1
+    brightest = np.array(np.unravel_index(int(engine.seen.argmax()), engine.seen.shape))
+    assert (brightest - (size - 1) / 2) * spacing == pytest.approx((9, 5, 3))
+
+
+def test_volume_comes_from_positions() -> None:
+    mask = np.zeros((8, 64, 64), bool)
+    mask[2:6, 16:48, 16:48] = True
+    model, _ = model_of((128, 128, 128))
+    outcome = segment(series(mask * 9, spacing_mm=(7, 0.5, 0.5)), model)
+    assert outcome.measurements[0].value == pytest.approx(mask.sum() * 7 * 0.25 / 1000, rel=0.03)
+    measurement = outcome.measurements[0]
+    assert (measurement.code.value, measurement.code.scheme, measurement.unit.value) == ("118565006", "SCT", "mL")
+    assert any("7.0 mm" in warning for warning in outcome.warnings)
+
+
+def test_order_of_the_images_does_not_matter() -> None:
+    images = series(np.random.default_rng(2).integers(0, 900, (6, 20, 20)))
+    model, _ = model_of((32, 32, 32))
+    one, other = segment(images, model), segment(images[::-1], model)
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert one.measurements == other.measurements
+    assert one.sop_instance_uids == other.sop_instance_uids
+
+
+def test_an_empty_mask_is_an_answer() -> None:
+    model, _ = model_of((16, 16, 16), lambda grid: grid * 0)
+    outcome = segment(series(np.ones((3, 4, 4))), model)
+    assert outcome.outcome is ResultOutcome.NO_FINDINGS
+    assert outcome.measurements == ()
+    assert "No brain was found." in outcome.warnings
+    assert not outcome.mask.any()
+
+
+def test_stages_are_announced_and_timed() -> None:
+    seen: list[TaskState] = []
+    ticks = iter(range(100))
+    model, _ = model_of((16, 16, 16))
+    outcome = segment(series(np.ones((3, 4, 4))), model, seen.append, lambda: float(next(ticks)))
+    assert seen == [TaskState.PREPROCESSING, TaskState.INFERRING, TaskState.POSTPROCESSING]
+    assert [(stage.name, stage.duration_ms) for stage in outcome.stages] == [
+        ("preprocessing", 1000),
+        ("inferring", 1000),
+        ("postprocessing", 1000),
+    ]
+    assert outcome.outcome is ResultOutcome.FINDINGS
+
+
+def test_a_stage_can_give_up() -> None:
+    def stop(state: TaskState) -> None:
+        if state is TaskState.INFERRING:
+            raise KeyboardInterrupt
+
+    model, engine = model_of((16, 16, 16))
+    with pytest.raises(KeyboardInterrupt):
+        segment(series(np.ones((3, 4, 4))), model, stop)
+    assert engine.seen is None
+
+
+def test_black_images_and_broken_output_are_told_apart() -> None:
+    model, _ = model_of((16, 16, 16))
+    with pytest.raises(InvalidInput, match="no voxel of the series is positive"):
+        segment(series(np.zeros((3, 4, 4))), model)
+    broken, _ = model_of((16, 16, 16), lambda grid: grid * np.float32(np.nan))
+    with pytest.raises(TransientFailure, match="no finite numbers"):
+        segment(series(np.ones((3, 4, 4))), broken)
+
+
+def test_only_the_largest_component_stays() -> None:
+    mask = np.zeros((6, 6, 6), bool)
+    mask[0, 0, 0] = mask[5, 5, 4:6] = mask[2:4, 2:4, 2:4] = True
+    kept = largest_component(mask)
+    assert kept.sum() == 8
+    assert kept[2:4, 2:4, 2:4].all()
+    assert not largest_component(np.zeros((2, 2, 2), bool)).any()

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines import repository
+from engines.metadata import ModelMetadata, read
+from engines.onnx import OnnxEngine
+from engines.repository import RELEASED, Model
+from schemas import ids
+from schemas.errors import ConfigurationError
+from schemas.topics import finding_topic
+
+NAME = "mri-brain-segmentation"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return repository.load(RELEASED, NAME, OnnxEngine)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(RELEASED / NAME, tmp_path / NAME)
+    return tmp_path
+
+
+def test_the_released_model_loads_and_answers_its_validation_case(model: Model) -> None:
+    assert repository.names(RELEASED) == [NAME]
+    assert model.grid == (128, 128, 128)
+    identity = model.identity()
+    assert (identity.name, identity.version) == (NAME, "0.1")
+    assert identity.device_uid == ids.dicom_uid("device", NAME, "0.1", identity.sha256)
+    assert identity.engine.startswith("onnxruntime ")
+    assert finding_topic(model.metadata.output.finding_type)
+    assert (RELEASED / NAME / model.info.licence_file).read_text().startswith("MIT License")
+
+
+def test_codes_are_those_of_the_standard() -> None:
+    from pydicom.sr.codedict import codes
+
+    output = read(RELEASED / NAME / "metadata.json", ModelMetadata).output
+    for concept, known in (
+        (output.finding, codes.SCT.Brain),
+        (output.site, codes.SCT.Brain),
+        (output.measurement, codes.SCT.Volume),
+        (output.segment.category, codes.SCT.AnatomicalStructure),
+        (output.segment.type, codes.SCT.Brain),
+    ):
+        assert (concept.value, concept.scheme, concept.meaning) == (known.value, "SCT", known.meaning)
+
+
+def edit(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return change
+
+
+def other_case(folder: Path) -> None:
+    path = folder / "validation" / "case.npz"
+    with np.load(path) as case:
+        np.savez(path, **{**case, "probability": case["probability"] + np.float16(0.1)})
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda folder: (folder / "1" / "model.onnx").write_bytes(b"other"), "restore the model file"),
+        (lambda folder: (folder / "1").rename(folder / "old"), "no version folder"),
+        (lambda folder: (folder / "validation" / "case.npz").unlink(), "case.npz is missing"),
+        (lambda folder: (folder / "metadata.json").unlink(), "metadata.json cannot be read"),
+        (edit("metadata.json", '"threshold": 0.5', '"threshold": 5'), r"output\.threshold"),
+        (edit("config.pbtxt", "img_in:0", "other"), "does not describe the input"),
+        (edit("config.pbtxt", "[ 1, 128, 128, 128, 1 ]", "[ 1, 64, 64, 64, 1 ]"), "does not describe the input"),
+        (edit("config.pbtxt", "onnxruntime_onnx", "tensorflow"), "only 'onnxruntime_onnx'"),
+        (edit("config.pbtxt", 'name: "mri', 'name: "ct'), "folder's name"),
+        (other_case, "does not answer its validation case"),
+    ],
+)
+def test_what_is_not_as_recorded_is_refused(root: Path, change: Callable[[Path], None], problem: str) -> None:
+    change(root / NAME)
+    with pytest.raises(ConfigurationError, match=problem):
+        repository.load(root, NAME, OnnxEngine)
+
+
+def test_a_file_that_is_no_model_is_refused(root: Path) -> None:
+    import hashlib
+
+    info = json.loads((root / NAME / "model_info.json").read_text())
+    info["sha256"] = hashlib.sha256(b"not onnx").hexdigest()
+    (root / NAME / "1" / "model.onnx").write_bytes(b"not onnx")
+    (root / NAME / "model_info.json").write_text(json.dumps(info))
+    with pytest.raises(ConfigurationError, match="cannot be loaded by ONNX Runtime"):
+        repository.load(root, NAME, OnnxEngine)
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="SCANSTREAM_WORKER_MODEL_REPOSITORY"):
+        repository.names(tmp_path)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ConfigurationError, match="CUDAExecutionProvider"):
+        OnnxEngine(RELEASED / NAME / "1" / "model.onnx", device="cuda")
+
+
+def test_the_highest_version_is_taken(tmp_path: Path) -> None:
+    for version in ("2", "10", "notes"):
+        (tmp_path / version).mkdir()
+    assert repository.newest_version(tmp_path).name == "10"
