@@ -1,0 +1,138 @@
+"""Transaction Bundle → a FHIR server over HTTP, and back its answer per entry.
+
+One connection pool for the life of the writer; safe to use from several threads. Redirects are not followed, so
+a bearer token never goes to another host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx
+
+from consumers.fhir import outcomes
+from consumers.fhir.codes import Json
+from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
+from schemas.events import ObjectOutcome
+
+MEDIA_TYPE: Final = "application/fhir+json"
+_CONFLICT: Final = 409
+
+
+class FhirClient:
+    """Client of one FHIR R4 server.
+
+    Parameters
+    ----------
+    base_url
+        Service base URL (FHIR R4 3.1.0.1.2).
+    token
+        Bearer token (RFC 6750), or ``None``.
+    timeout_s
+        Longest wait for a connection and for an answer, in seconds.
+    agent
+        ``User-Agent``, so that the server's log says who wrote.
+    now
+        Clock, for ``Retry-After`` dates.
+
+    Raises
+    ------
+    ConfigurationError
+        ``base_url`` is not an HTTP URL.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None,
+        timeout_s: float,
+        agent: str = "scanstream",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not re.match(r"https?://[^/\s]+", base_url):
+            raise ConfigurationError(f"SCANSTREAM_FHIR_BASE_URL is {base_url!r}: set it to an http or https URL")
+        self.base_url = base_url.rstrip("/")
+        self._now = now
+        headers = {"Accept": MEDIA_TYPE, "User-Agent": agent}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=False)
+
+    def transact(self, bundle: Json) -> tuple[ObjectOutcome, ...]:
+        """Send one transaction.
+
+        A conflict (409) is tried once more at once: servers answer it when two transactions create the same thing
+        at the same moment, and the second look finds it.
+
+        Returns
+        -------
+        tuple of ObjectOutcome
+            One per entry, in the order of the bundle.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The server is away, asks for time, or refuses every request alike.
+        TransientFailure
+            The answer is not FHIR.
+        PermanentRejection
+            The server will never accept this bundle.
+        """
+        response = self._post(bundle)
+        if response.status_code == _CONFLICT:
+            response = self._post(bundle)
+        answer = _parsed(response)
+        if response.status_code != httpx.codes.OK:
+            personal = outcomes.personal_values(entry["resource"] for entry in bundle["entry"])
+            raise outcomes.refusal(response.status_code, response.headers, answer, personal, self._now())
+        if answer is None:
+            raise TransientFailure(
+                "the FHIR server's answer is not JSON: check for a proxy or login page at SCANSTREAM_FHIR_BASE_URL"
+            )
+        return outcomes.entries(bundle, answer, self.base_url)
+
+    def probe(self) -> None:
+        """Ask for the CapabilityStatement.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The server does not answer it.
+        """
+        response = self._request("GET", f"{self.base_url}/metadata")
+        statement = _parsed(response)
+        if response.status_code != httpx.codes.OK or not isinstance(statement, dict):
+            raise DestinationUnavailable(
+                f"the FHIR server answered {response.status_code} to a request for its capabilities: "
+                "check SCANSTREAM_FHIR_BASE_URL and SCANSTREAM_FHIR_TOKEN"
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _post(self, bundle: Json) -> httpx.Response:
+        body = json.dumps(bundle, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return self._request("POST", self.base_url, body)
+
+    def _request(self, method: str, url: str, body: bytes | None = None) -> httpx.Response:
+        headers = {"Content-Type": MEDIA_TYPE, "Prefer": "return=minimal"} if body is not None else {}
+        try:
+            return self._http.request(method, url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise DestinationUnavailable(
+                f"the FHIR server does not answer ({type(error).__name__}): "
+                "start it or correct SCANSTREAM_FHIR_BASE_URL"
+            ) from error
+
+
+def _parsed(response: httpx.Response) -> object | None:
+    try:
+        parsed: object = json.loads(response.content)
+    except ValueError:
+        return None
+    return parsed
