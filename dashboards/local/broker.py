@@ -6,30 +6,22 @@ a controlled shutdown. Guarantee: the JVM never outlives this process, and what 
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import hashlib
-import logging
-import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import Final
 
 from dashboards.local import jars, kafka_config
-from dashboards.local.java import Java, runtime
-from dashboards.local.jvm import Jvm, run_once
-from dashboards.local.kafka_failure import sentence
+from dashboards.local.aot import archive_for
+from dashboards.local.java import runtime
+from dashboards.local.jvm import Jvm
+from dashboards.local.kafka_failure import Failure
+from dashboards.local.kafka_home import KafkaHome
 from producers.process import Process, run
 from schemas.errors import ConfigurationError, DestinationUnavailable, ScanstreamError
-from schemas.logs import fields
 from schemas.settings import BrokerSettings
-
-log = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 25.0
@@ -37,43 +29,6 @@ PROBE_INTERVAL_S: Final = 0.05
 
 #: Kafka protocol, ApiVersions v0 request (key 18), correlation id 1, no client id: any broker answers it.
 _API_VERSIONS: Final = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the broker keeps what under the data directory."""
-
-    root: Path
-
-    @property
-    def home(self) -> Path:
-        """Directory of the broker."""
-        return self.root / "kafka"
-
-    @property
-    def data(self) -> Path:
-        """Kafka's logs (the data)."""
-        return self.home / "data"
-
-    @property
-    def properties(self) -> Path:
-        """Kafka's configuration."""
-        return self.home / "server.properties"
-
-    @property
-    def log4j2(self) -> Path:
-        """Configuration of Kafka's own log."""
-        return self.home / "log4j2.properties"
-
-    @property
-    def log_file(self) -> Path:
-        """Kafka's own log."""
-        return self.root / "logs" / "kafka.log"
-
-
-def body(process: Process) -> None:
-    """Run the broker until told to stop."""
-    serve(process, BrokerSettings(), process.settings.data_dir)
 
 
 def serve(process: Process, settings: BrokerSettings, data_dir: Path) -> None:
@@ -96,86 +51,42 @@ def serve(process: Process, settings: BrokerSettings, data_dir: Path) -> None:
     DestinationUnavailable
         Kafka ended by itself after it had worked.
     """
-    layout = Layout(data_dir.absolute())
-    with _held(layout.home):
-        for port, name in (
-            (settings.port, "SCANSTREAM_BROKER_PORT"),
-            (settings.controller_port, "SCANSTREAM_BROKER_CONTROLLER_PORT"),
-        ):
-            require_free(port, name)
+    home = KafkaHome(data_dir)
+    with home.held():
+        require_free(settings.port, "SCANSTREAM_BROKER_PORT")
+        require_free(settings.controller_port, "SCANSTREAM_BROKER_CONTROLLER_PORT")
         java = runtime()
         class_path = jars.ensure(jars.locked("kafka"), jars.cache_directory(), java)
-        _prepare(layout, settings, java, class_path)
-        archive = _archive(class_path, java)
-        arguments = kafka_config.jvm_arguments(
-            class_path,
-            layout.log4j2,
-            settings.heap,
-            archive if archive.is_file() else _unfinished(archive),
-            archive_exists=archive.is_file(),
-        )
-        jvm = Jvm([str(java.executable), *arguments, "kafka.Kafka", str(layout.properties)], process.stop)
+        home.configure(settings)
+        home.format(java, class_path)
+        archive = archive_for(class_path, java)
+        failure = Failure(settings, home.log_file)
+        arguments = kafka_config.broker_arguments(class_path, home.log4j2, settings.heap, archive.option())
+        jvm = Jvm([str(java.executable), *arguments, "kafka.Kafka", str(home.properties)], process.stop)
         try:
-            _wait_until_answering(jvm, process.stop, settings, layout)
+            _wait_until_answering(jvm, process.stop, settings.port, failure)
             if not process.stop.is_set():
                 process.ready()
             process.stop.wait()
         finally:
-            ended_by_itself = jvm.returncode is not None
+            code = jvm.returncode  # None: it still runs, so the end is ours
             jvm.stop(STOP_TIMEOUT_S)
-            _keep(archive)
-        if ended_by_itself:
-            raise DestinationUnavailable(sentence(jvm.returncode, jvm.tail(), settings, layout.log_file))
+            archive.keep()
+        if code is not None:
+            raise DestinationUnavailable(failure.sentence(code, jvm.tail()))
 
 
-def _prepare(layout: Layout, settings: BrokerSettings, java: Java, class_path: list[Path]) -> None:
-    layout.log_file.parent.mkdir(parents=True, exist_ok=True)
-    layout.properties.write_text(kafka_config.server_properties(settings, layout.data), encoding="utf-8")
-    layout.log4j2.write_text(kafka_config.log4j2_properties(layout.log_file), encoding="utf-8")
-    if (layout.data / "meta.properties").is_file():
-        return
-    code, output = run_once(
-        [
-            str(java.executable),
-            "-Xshare:auto",
-            "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={layout.log4j2}",
-            "-cp",
-            os.pathsep.join(str(path) for path in class_path),
-            "kafka.tools.StorageTool",
-            "format",
-            "--standalone",
-            "--cluster-id",
-            _cluster_id(),
-            "--config",
-            str(layout.properties),
-        ]
-    )
-    if code != 0:
-        raise ConfigurationError(
-            f"Kafka's storage in {layout.data} cannot be formatted ({output.strip().splitlines()[-1:]}): "
-            "check that the directory is writable and has space"
-        )
-    log.info("storage formatted", extra=fields(directory=str(layout.data)))
-
-
-def _cluster_id() -> str:
-    """Random 16 bytes as Kafka writes them: URL-safe base64 without padding, not starting with a dash."""
-    while (text := base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")).startswith("-"):
-        pass
-    return text
-
-
-def _wait_until_answering(jvm: Jvm, stop: threading.Event, settings: BrokerSettings, layout: Layout) -> None:
-    for _ in range(int(START_TIMEOUT_S / PROBE_INTERVAL_S)):
-        if jvm.returncode is not None:
-            raise ConfigurationError(sentence(jvm.returncode, jvm.tail(), settings, layout.log_file))
-        if stop.is_set() or answers(settings.port):
+def _wait_until_answering(jvm: Jvm, stop: threading.Event, port: int, failure: Failure) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        stop.wait(PROBE_INTERVAL_S)  # also set when the JVM ends
+        code = jvm.returncode
+        if code is not None:
+            raise ConfigurationError(failure.sentence(code, jvm.tail()))
+        if stop.is_set() or answers(port):
             return
-        stop.wait(PROBE_INTERVAL_S)
     raise ScanstreamError(
-        f"Kafka did not answer on {kafka_config.HOST}:{settings.port} in {START_TIMEOUT_S:.0f} s: "
-        f"see {layout.log_file}"
+        f"Kafka did not answer on {kafka_config.HOST}:{port} in {START_TIMEOUT_S:.0f} s: see {failure.log_file}"
     )
 
 
@@ -208,55 +119,9 @@ def require_free(port: int, setting: str) -> None:
             ) from error
 
 
-@contextmanager
-def _held(home: Path) -> Iterator[None]:
-    """Hold the broker's directory for this process alone."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        stream = (home / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{home} cannot be written ({error.strerror}): set SCANSTREAM_DATA_DIR to a directory of yours"
-        ) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.seek(0)
-            raise ConfigurationError(
-                f"{home} is in use by the broker with process id {stream.read().strip() or 'unknown'}: "
-                "end it (scanstream down) or set SCANSTREAM_DATA_DIR"
-            ) from error
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-def _archive(class_path: list[Path], java: Java) -> Path:
-    """Ahead-of-time cache for exactly these jars (by time of arrival, as the JVM checks) and this runtime."""
-    key = f"{java.home}:{java.version}:" + ":".join(f"{path}:{path.stat().st_mtime_ns}" for path in class_path)
-    return class_path[0].parent / f"kafka-{hashlib.sha256(key.encode()).hexdigest()[:16]}.aot"
-
-
-def _unfinished(archive: Path) -> Path:
-    return archive.with_name(f".{archive.name}.{os.getpid()}")
-
-
-def _keep(archive: Path) -> None:
-    """Put a cache that the ended JVM wrote completely in its place; two brokers may do so at once."""
-    unfinished = _unfinished(archive)
-    configuration = unfinished.with_name(f"{unfinished.name}.config")
-    if configuration.exists():  # the JVM was killed while it wrote
-        configuration.unlink()
-        unfinished.unlink(missing_ok=True)
-    elif unfinished.exists():
-        unfinished.replace(archive)
-
-
 def main() -> int:
     """Process ``broker``."""
-    return run("broker", body)
+    return run("broker", lambda process: serve(process, BrokerSettings(), process.settings.data_dir))
 
 
 if __name__ == "__main__":

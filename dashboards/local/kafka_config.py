@@ -76,10 +76,8 @@ rootLogger.appenderRef.file.ref=FILE
 """
 
 
-def jvm_arguments(
-    class_path: Sequence[Path], log4j2: Path, heap: str, archive: Path, *, archive_exists: bool
-) -> list[str]:
-    """Arguments of ``java`` up to the main class.
+def broker_arguments(class_path: Sequence[Path], log4j2: Path, heap: str, archive: str) -> list[str]:
+    """Arguments of ``java`` for the broker, up to the main class.
 
     Parameters
     ----------
@@ -90,17 +88,22 @@ def jvm_arguments(
     heap
         Largest heap in Java's notation, such as ``512m``.
     archive
-        Ahead-of-time cache (JEP 483, JEP 514): loaded and linked classes, which halve the time to start.
-    archive_exists
-        Use it; else the JVM writes it when it ends.
+        Option of :class:`dashboards.local.aot.Archive`.
     """
     return [
         f"-Xms{_smaller(HEAP_AT_START, heap)}",
         f"-Xmx{heap}",
         "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
-        f"-XX:{'AOTCache' if archive_exists else 'AOTCacheOutput'}={archive}",
+        archive,
+        *tool_arguments(class_path, log4j2),
+    ]
+
+
+def tool_arguments(class_path: Sequence[Path], log4j2: Path) -> list[str]:
+    """Arguments of ``java`` for a short-lived tool of Kafka, up to the main class."""
+    return [
+        "-XX:TieredStopAtLevel=1",
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
         "--sun-misc-unsafe-memory-access=allow",
