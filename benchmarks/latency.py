@@ -1,0 +1,124 @@
+"""Time from the last C-STORE response to results stored, less the quiet period and the inference itself.
+
+Small studies arrive one after the other at a stack at rest; for each, the clock runs from the last C-STORE
+response to the later of the PACS's and the FHIR server's confirmation. The configured quiet period after a released
+association and the engine's own run are subtracted. Also measures the stack at rest: CPU and memory.
+
+Peer: ``dicom-ai-router`` 0.3.0 (one process, nothing durable), its own ``python -m airouter demo`` in the same
+run; it prints the median of its round trip to the model, which is less than what is measured for us.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import psutil
+
+from benchmarks.report import Row, arguments, percentile, publish
+from schemas import events
+from schemas.topics import Topic
+from tests.integration.log_dump import dump
+from tests.integration.rules import RELEASED_S, small_study_rules
+from tests.integration.sender import send
+from tests.integration.stack import LiveStack, live_stack, wait_for
+from tests.studies import small_study
+
+PEER = "dicom-ai-router==0.3.0"
+ENGINE_STAGE = "infer"
+
+
+def measure(stack: LiveStack, studies: int) -> tuple[list[float], list[float]]:
+    """Overhead and whole time of each study, in milliseconds."""
+    host, _, port = stack.endpoint("gateway_dimse").rpartition(":")
+    answered: dict[str, float] = {}
+    for number in range(studies):
+        study = small_study(f"{int(time.time())}.{number}", slices=8, size=64)
+        uid = study[0].StudyInstanceUID
+        last = send(study, host, int(port))
+        if last is None:
+            raise RuntimeError("the gateway refused a study")
+        answered[uid] = last
+        wait_for(lambda uid=uid: len(_outcomes(stack).get(uid, {})) >= 2, 60, stack.log_tail)  # type: ignore[misc]
+    outcomes, engine = _outcomes(stack), _engine_ms(stack)
+    quiet_ms = RELEASED_S * 1000
+    whole = [(max(outcomes[uid].values()) - last) * 1000 for uid, last in answered.items()]
+    own = [ms - quiet_ms - engine[uid] for ms, uid in zip(whole, answered, strict=True)]
+    return own, whole
+
+
+def _outcomes(stack: LiveStack) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for entry in dump(stack.endpoint("kafka"), [Topic.DELIVERY]):
+        outcome: events.DeliveryOutcome = entry.event
+        found.setdefault(outcome.study_instance_uid, {})[outcome.destination] = outcome.occurred_at.timestamp()
+    return found
+
+
+def _engine_ms(stack: LiveStack) -> dict[str, float]:
+    return {
+        entry.event.study_instance_uid: sum(s.duration_ms for s in entry.event.stages if s.name == ENGINE_STAGE)
+        for entry in dump(stack.endpoint("kafka"), [Topic.RESULTS])
+    }
+
+
+def at_rest(stack: LiveStack, seconds: float) -> tuple[float, float]:
+    """CPU (percent of one core) and resident memory (MB) of the supervisor and all of its children."""
+    root = psutil.Process(stack.supervisor.pid)
+    family = [root, *root.children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in family)
+    time.sleep(seconds)
+    used = sum(sum(process.cpu_times()[:2]) for process in family) - before
+    memory = sum(process.memory_info().rss for process in family) / 1e6
+    return used / seconds * 100, memory
+
+
+def peer_median_ms() -> float:
+    """Median that the peer's own demonstration prints, in milliseconds."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "scanstream" / "peer-airouter"
+    python = home / "bin" / "python"
+    if not python.exists():
+        venv.create(home, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        said = subprocess.run(
+            [python, "-m", "airouter", "demo"], cwd=folder, capture_output=True, text=True, timeout=300, check=True
+        ).stdout
+    found = re.search(r"median (\d+) ms", said)
+    if found is None:
+        raise RuntimeError(f"the peer did not print its median: {said[-500:]}")
+    return float(found.group(1))
+
+
+def main() -> int:
+    """Command line."""
+    options = arguments("Latency beside quiet period and inference").parse_args()
+    studies, rest_s = (10, 5.0) if options.quick else (100, 30.0)
+    peer_ms = peer_median_ms()
+    with (
+        tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
+        live_stack(Path(folder) / "state", small_study_rules(Path(folder))) as stack,
+    ):
+        time.sleep(3)
+        cpu, memory = at_rest(stack, rest_s)
+        measure(stack, 2)
+        own, whole = measure(stack, studies)
+    rows = [
+        Row("overhead p50", percentile(own, 0.5), "ms", f"{PEER} round trip, median", peer_ms),
+        Row("overhead p95", percentile(own, 0.95), "ms", f"{PEER} round trip, median", peer_ms),
+        Row("whole p50, quiet period and inference included", percentile(whole, 0.5), "ms"),
+        Row("stack at rest: CPU", cpu, "% of one core"),
+        Row("stack at rest: resident memory, all processes", memory, "MB"),
+    ]
+    publish(f"Latency of {studies} small studies", rows, options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
