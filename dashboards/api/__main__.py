@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
 from dashboards.api.server import listen, serving
+from dashboards.fhir.store import FhirStore
 from dashboards.live.follow import Follower
 from dashboards.live.view import LiveView
 from producers.process import Process, run
 from schemas.codec import Codec
+from schemas.errors import ConfigurationError
 from schemas.settings import ApiSettings, KafkaSettings
 
 
@@ -23,18 +26,32 @@ def main() -> int:
 
 def _body(process: Process) -> None:
     settings = ApiSettings()
-    listener = listen(settings.host, settings.port)
     view = LiveView()
     follower = Follower(KafkaSettings(), Codec(), view, process.telemetry)
     context = ApiContext(view, follower.missing, process.telemetry, lambda: datetime.now(UTC))
-    follower.start()
-    with serving(create_app(context), listener, time.sleep):
-        while not process.stop.is_set() and not follower.wait_caught_up(0.1):
-            pass
-        if not process.stop.is_set():
-            process.ready()
-            process.stop.wait()
-    follower.close()
+    with (
+        listen(settings.host, settings.port) as listener,
+        closing(_fhir_store(process)) as store,
+        closing(follower),
+    ):
+        follower.start()
+        with serving(create_app(context, store, settings.public_url), listener, time.sleep):
+            while not process.stop.is_set() and not follower.wait_caught_up(0.1):
+                pass
+            if not process.stop.is_set():
+                process.ready()
+                process.stop.wait()
+
+
+def _fhir_store(process: Process) -> FhirStore:
+    folder = process.settings.data_dir / "api"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder {folder} cannot be made ({error.strerror}): set SCANSTREAM_DATA_DIR to a writable place"
+        ) from error
+    return FhirStore(folder / "fhir.sqlite")
 
 
 if __name__ == "__main__":

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from dashboards.api import problems
 from dashboards.api.context import ApiContext
 from dashboards.api.observe import Observe
 from dashboards.api.routes import health, metrics, page, studies, tasks
+from dashboards.fhir.router import create_router
+from dashboards.fhir.store import FhirStore
 
 _ABOUT = """Radiology AI as an event stream: studies and tasks as the log tells them, and FHIR R4 under `/fhir`.
 Errors are problem details (RFC 9457). `/` is the worklist for people."""
 
 
-def create_app(context: ApiContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Application over a live view.
+def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | None = None) -> FastAPI:
+    """Application over a live view and a FHIR store.
 
     Parameters
     ----------
     context
         What the routes work with.
-    more
-        Routers of other parts of the service, such as the FHIR facade.
+    fhir_store
+        Resources of the FHIR facade; the caller closes it.
+    public_url
+        Root of the service as clients see it, without a trailing slash; default: as the request names it.
     """
     app = FastAPI(
         title="scanstream",
@@ -39,6 +42,8 @@ def create_app(context: ApiContext, more: Iterable[APIRouter] = ()) -> FastAPI:
     )
     app.state.context = context
     problems.install(app)
-    for router in (health.router, tasks.router, studies.router, metrics.router, page.router, *more):
+    for router in (health.router, tasks.router, studies.router, metrics.router, page.router):
         app.include_router(router)
+    fhir_base = None if public_url is None else f"{public_url.rstrip('/')}/fhir"
+    app.include_router(create_router(fhir_store, fhir_base), prefix="/fhir")
     return app

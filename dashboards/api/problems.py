@@ -53,7 +53,9 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
     wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-    return problem(request, 422, f"the request is wrong ({'; '.join(wrong)}): see /openapi.json for what is allowed")
+    return problem(
+        request, 422, f"the request is wrong ({'; '.join(wrong)}): see /openapi.json for what is allowed"
+    )
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

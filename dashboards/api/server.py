@@ -42,7 +42,7 @@ def serving(app: ASGIApp, listener: socket.socket, sleep: Callable[[float], None
     app
         The application.
     listener
-        Where it listens; closed at the end.
+        Where it listens; the caller closes it.
     sleep
         Waits between looks at the server's start, in seconds.
     """
@@ -58,4 +58,3 @@ def serving(app: ASGIApp, listener: socket.socket, sleep: Callable[[float], None
     finally:
         server.should_exit = True
         thread.join(SHUTDOWN_S + 2)
-        listener.close()

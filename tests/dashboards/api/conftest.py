@@ -1,0 +1,44 @@
+"""The API over a live view that the test fills; no network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dashboards.api.app import create_app
+from dashboards.api.context import ApiContext
+from dashboards.fhir.store import FhirStore
+from dashboards.live.view import LiveView
+from producers.telemetry import Telemetry
+from tests.dashboards.story import START
+
+
+@dataclass
+class Service:
+    """What the API works with, for a test to change."""
+
+    store: FhirStore
+    view: LiveView = field(default_factory=LiveView)
+    missing: list[str] = field(default_factory=list)
+    now: datetime = START + timedelta(minutes=1)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with closing(FhirStore(tmp_path / "fhir.sqlite")) as store:
+        yield Service(store)
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    context = ApiContext(service.view, lambda: service.missing, service.telemetry, lambda: service.now)
+    transport = httpx.ASGITransport(create_app(context, service.store), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client
