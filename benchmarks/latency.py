@@ -1,8 +1,8 @@
 """Time from the last C-STORE response to results stored, less the quiet period and the inference itself.
 
 Small studies arrive one after the other at a stack at rest; for each, the clock runs from the last C-STORE
-response to the later of the PACS's and the FHIR server's confirmation. The configured quiet period after a released
-association and the engine's own run are subtracted. Also measures the stack at rest: CPU and memory.
+response to the later of the confirmations of the PACS and the FHIR server. The configured quiet period after a
+released association and the run of the engine itself are subtracted. Also measures the stack at rest: CPU, memory.
 
 Peer: ``dicom-ai-router`` 0.3.0 (one process, nothing durable), its own ``python -m airouter demo`` in the same
 run; it prints the median of its round trip to the model, which is less than what is measured for us.

@@ -8,89 +8,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from schemas.topics import Priority
+from schemas.values import (
+    Artifact,
+    Category,
+    Code,
+    Decision,
+    DeliveryStatus,
+    HintKind,
+    Measurement,
+    ModelIdentity,
+    ObjectOutcome,
+    Origin,
+    ReadyReason,
+    ResultOutcome,
+    SeriesContent,
+    StageTime,
+    TaskState,
+)
 
-
-class Origin(StrEnum):
-    """How an instance came in."""
-
-    C_STORE = "C_STORE"
-    STOW_RS = "STOW_RS"
-    POLLER = "POLLER"
-
-
-class HintKind(StrEnum):
-    """Why a study may be complete."""
-
-    ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
-    OPERATOR = "OPERATOR"
-
-
-class ReadyReason(StrEnum):
-    """Why a study was declared complete."""
-
-    QUIET = "QUIET"
-    ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
-    HARD_CAP = "HARD_CAP"
-    OPERATOR = "OPERATOR"
-
-
-class TaskState(StrEnum):
-    """State of a task; ``COMPLETED``, ``FAILED`` and ``CANCELLED`` are final."""
-
-    QUEUED = "queued"
-    PREPROCESSING = "preprocessing"
-    INFERRING = "inferring"
-    POSTPROCESSING = "postprocessing"
-    RETRY_WAIT = "retry_wait"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class ResultOutcome(StrEnum):
-    """Ran and found something, ran and found nothing, or could not run: three different answers."""
-
-    FINDINGS = "findings"
-    NO_FINDINGS = "no_findings"
-    COULD_NOT_RUN = "could_not_run"
-
-
-class Category(StrEnum):
-    """How soon a person must see a finding."""
-
-    CRITICAL = "critical"
-    URGENT = "urgent"
-    ROUTINE = "routine"
-    INCIDENTAL = "incidental"
-
-
-class DeliveryStatus(StrEnum):
-    """What became of a result at one destination."""
-
-    STORED = "stored"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-class Decision(StrEnum):
-    """A radiologist's verdict."""
-
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    AMENDED = "amended"
-
-
-@dataclass(frozen=True)
-class Code:
-    """Coded concept (PS3.3 8.8): value, coding scheme designator, meaning."""
-
-    value: str
-    scheme: str
-    meaning: str
+__all__ = [
+    "Adjudication",
+    "ArrivalHint",
+    "Artifact",
+    "AssemblyState",
+    "AuditEvent",
+    "Category",
+    "ClinicalContext",
+    "Code",
+    "Decision",
+    "DeliveryOutcome",
+    "DeliveryStatus",
+    "Event",
+    "Finding",
+    "HintKind",
+    "InferenceResult",
+    "InferenceTask",
+    "InstanceStored",
+    "Measurement",
+    "ModelIdentity",
+    "ObjectOutcome",
+    "Origin",
+    "Priority",
+    "ReadyReason",
+    "RelayPosition",
+    "ResultOutcome",
+    "SeriesContent",
+    "StageTime",
+    "StudyReady",
+    "TaskState",
+    "TaskStatus",
+]
 
 
 @dataclass(frozen=True)
@@ -136,18 +105,6 @@ class ArrivalHint:
     kind: HintKind
     association_id: str | None = None
     instance_count: int | None = None
-
-
-@dataclass(frozen=True)
-class SeriesContent:
-    """What one series of a study holds; UIDs sorted."""
-
-    series_instance_uid: str
-    modality: str | None
-    sop_class_uid: str
-    series_description: str | None
-    body_part_examined: str | None
-    sop_instance_uids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -271,43 +228,6 @@ class TaskStatus:
 
 
 @dataclass(frozen=True)
-class ModelIdentity:
-    """Which model produced a result. ``sha256`` is of the model file; ``device_uid`` changes with it."""
-
-    name: str
-    version: str
-    sha256: str
-    manufacturer: str
-    device_uid: str
-    engine: str
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """Claim check of a large output.
-
-    ``kind`` says what it is (``mask``), ``media_type`` how the bytes are packed and ``shape`` the array shape,
-    slices first.
-    """
-
-    kind: str
-    media_type: str
-    retrieve_url: str
-    sha256: str
-    size_bytes: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A number with its concept and its UCUM unit."""
-
-    code: Code
-    value: float
-    unit: Code
-
-
-@dataclass(frozen=True)
 class Finding:
     """One thing that a model found. ``tracking_uid`` is the same in SR, SEG and GSPS (IHE AIR)."""
 
@@ -328,14 +248,6 @@ class Finding:
     site: Code | None = None
     segment_number: int | None = None
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """How long one stage of the worker took."""
-
-    name: str
-    duration_ms: float
 
 
 @dataclass(frozen=True)
@@ -369,22 +281,6 @@ class InferenceResult:
     accession_number: str | None = None
     reason: str | None = None
     callback_url: str | None = None
-
-
-@dataclass(frozen=True)
-class ObjectOutcome:
-    """What a destination said to one object.
-
-    ``identifier`` is the SOP Instance UID or the FHIR logical reference, ``object_type`` the SOP class UID or
-    the FHIR resource type, ``status_code`` the far side's own code.
-    """
-
-    object_type: str
-    identifier: str
-    status: DeliveryStatus
-    url: str | None = None
-    status_code: int | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
