@@ -106,6 +106,7 @@ class GatewaySettings(_Block):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8042, ge=0, le=65535)
     public_url: str | None = Field(default=None, description="base of retrieve URLs; default http://HOST:PORT")
+    require_called_ae_title: bool = Field(default=False, description="reject who calls us by another name")
     max_pdu_bytes: int = Field(default=128 * 1024, ge=4096)
     max_associations: int = Field(default=1200, ge=1)
     artim_timeout_s: float = Field(default=30.0, gt=0)

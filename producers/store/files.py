@@ -28,7 +28,7 @@ class Written:
     sha256: str
 
 
-def write_aside(incoming: Path, header: bytes, chunks: Iterable[bytes]) -> Written:
+def write_aside(incoming: Path, header: bytes, chunks: Iterable[bytes | memoryview]) -> Written:
     """Write header and data set into a new file and make it durable.
 
     Raises
@@ -56,7 +56,7 @@ def write_aside(incoming: Path, header: bytes, chunks: Iterable[bytes]) -> Writt
     return Written(path, len(header), size, digest.hexdigest())
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -19,7 +19,8 @@ from producers.store.elements import ElementReader, Encoding, NeedMore, Unreadab
 from producers.store.outcome import Refused, Status
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99"})
+#: Deflated Explicit VR, JPIP Referenced Deflate, JPIP HTJ2K Referenced Deflate (PS3.5 A.5, A.7, A.11).
+DEFLATED: Final = frozenset({f"1.2.840.10008.1.2.{end}" for end in ("1.99", "4.95", "4.205")})
 EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
 #: Value of Manufacturer (0008,0070) in objects that this system makes.

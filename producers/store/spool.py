@@ -1,18 +1,23 @@
 """Fragments of one data set → one byte sequence, in memory while small, in a file when large.
 
-Nothing is decoded. Memory per object is bounded by ``MEMORY_BYTES``, however large the object is.
+Nothing is decoded. Memory per object is bounded by ``MEMORY_BYTES``, however large the object is and however small
+its fragments are. A spool that could not take everything says so in ``failure`` and keeps nothing more.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 _COPY_BYTES: Final = 1024 * 1024
+#: Fragments below this are gathered, or their bookkeeping would cost more than they do.
+_SMALL_BYTES: Final = 2048
+
+Buffer = bytes | memoryview
 
 
 class Spool:
@@ -22,13 +27,25 @@ class Spool:
     ----------
     directory
         Where a large one goes while it grows; ``None`` keeps everything in memory.
+    is_full
+        Whether the disk takes no more.
+
+    Attributes
+    ----------
+    size
+        Bytes received so far.
+    failure
+        Why not all of them are kept; ``None`` when they are.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, is_full: Callable[[], bool] = lambda: False) -> None:
         self._directory = directory
-        self._parts: list[bytes] = []
+        self._is_full = is_full
+        self._parts: list[Buffer] = []
+        self._small = bytearray()
         self._file: BinaryIO | None = None
         self.size = 0
+        self.failure: str | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Spool:
@@ -37,42 +54,44 @@ class Spool:
         spool.append(data)
         return spool
 
-    def append(self, fragment: bytes) -> None:
-        """Add the next bytes.
-
-        Raises
-        ------
-        OSError
-            The file system took no more.
-        """
+    def append(self, fragment: Buffer) -> None:
+        """Add the next bytes; never raises for a full disk, see ``failure``."""
         self.size += len(fragment)
-        if self._file is None and (self._directory is None or self.size <= MEMORY_BYTES):
-            self._parts.append(fragment)
+        if self.failure is not None:
             return
-        if self._file is None:
-            # An unnamed file: whatever happens to the process, nothing is left behind.
-            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - closed by close()
-            self._file.writelines(self._parts)
-            self._parts.clear()
-        self._file.write(fragment)
+        if self._directory is not None and self.size > MEMORY_BYTES:
+            self._append_to_file(fragment)
+        elif len(fragment) < _SMALL_BYTES:
+            self._small += fragment
+        else:
+            self._gather()
+            self._parts.append(fragment)
 
     def prefix(self, count: int) -> bytes:
         """First ``count`` bytes (fewer when there are fewer)."""
         if self._file is not None:
             self._file.flush()
             return os.pread(self._file.fileno(), count, 0)
-        taken: list[bytes] = []
+        self._gather()
+        taken: list[Buffer] = []
         missing = count
         for part in self._parts:
             if missing <= 0:
                 break
             taken.append(part[:missing])
             missing -= len(taken[-1])
-        return taken[0] if len(taken) == 1 else b"".join(taken)
+        return b"".join(taken)
 
-    def chunks(self) -> Iterator[bytes]:
-        """All bytes in order."""
+    def chunks(self) -> Iterator[Buffer]:
+        """All bytes in order.
+
+        Raises
+        ------
+        OSError
+            The last bytes could not be written to the file.
+        """
         if self._file is None:
+            self._gather()
             yield from self._parts
             return
         self._file.flush()
@@ -84,6 +103,28 @@ class Spool:
     def close(self) -> None:
         """Let go of memory and file."""
         self._parts.clear()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._small.clear()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _gather(self) -> None:
+        if self._small:
+            self._parts.append(bytes(self._small))
+            self._small.clear()
+
+    def _append_to_file(self, fragment: Buffer) -> None:
+        try:
+            if self._is_full():
+                raise OSError(28, "the disk is full to the mark")  # noqa: TRY301 - one way to fail
+            if self._file is None:
+                self._gather()
+                # An unnamed file: whatever happens to the process, nothing is left behind.
+                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - close()
+                for part in self._parts:
+                    self._file.write(part)
+                self._parts.clear()
+            self._file.write(fragment)
+        except OSError as error:
+            self.failure = error.strerror or "the file system took no more"
+            self._parts.clear()

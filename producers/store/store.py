@@ -131,7 +131,7 @@ class InstanceStore:
 
     def new_spool(self) -> Spool:
         """Place for the data set of an instance that is being received."""
-        return Spool(self.root / INCOMING)
+        return Spool(self.root / INCOMING, self._watermark.refuses)
 
     async def put(self, received: Received) -> PutOutcome:
         """Store an instance; returns when it is durable or refused. Never raises for what a sender sent."""
@@ -273,6 +273,8 @@ def _checked_headers(received: Received) -> Headers:
     if not is_uid(received.transfer_syntax_uid):
         raise Refused(Status.CANNOT_UNDERSTAND, "the transfer syntax is not a UID")
     data_set = received.data_set
+    if data_set.failure is not None:
+        raise Refused(Status.OUT_OF_RESOURCES, f"the data set could not be kept: {data_set.failure}")
     headers = read_headers(data_set.prefix, data_set.size, received.transfer_syntax_uid)
     for said, found, name in (
         (received.sop_class_uid, headers.sop_class_uid, "SOP Class UID"),

@@ -1,0 +1,130 @@
+"""Bytes of a connection → whole PDUs, and the short PDUs that we send (PS3.8 9.3).
+
+Pure. Guarantee: memory is bounded by the largest PDU allowed; what cannot be a PDU is a :class:`BadPdu` that
+says which A-ABORT to send.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+HEADER: Final = struct.Struct(">BxI")
+
+#: 128 presentation contexts with all transfer syntaxes take about 170 kB.
+MAX_ASSOCIATE_BYTES: Final = 1024 * 1024
+
+
+class PduType(IntEnum):
+    """PDU types (PS3.8 9.3.1)."""
+
+    ASSOCIATE_RQ = 0x01
+    ASSOCIATE_AC = 0x02
+    ASSOCIATE_RJ = 0x03
+    P_DATA_TF = 0x04
+    RELEASE_RQ = 0x05
+    RELEASE_RP = 0x06
+    ABORT = 0x07
+
+
+class AbortSource(IntEnum):
+    """Who ends an association (PS3.8 9.3.8)."""
+
+    USER = 0
+    PROVIDER = 2
+
+
+class AbortReason(IntEnum):
+    """Why the provider ends it (PS3.8 9.3.8)."""
+
+    NOT_SPECIFIED = 0
+    UNRECOGNIZED_PDU = 1
+    UNEXPECTED_PDU = 2
+    UNRECOGNIZED_PARAMETER = 4
+    UNEXPECTED_PARAMETER = 5
+    INVALID_PARAMETER = 6
+
+
+class BadPdu(Exception):
+    """The peer broke the protocol; the association must be aborted for this reason."""
+
+    def __init__(self, reason: AbortReason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+class PduStream:
+    """Cuts the byte stream of one connection into PDUs.
+
+    Parameters
+    ----------
+    max_length
+        Maximum Length Received that we announced (PS3.8 D.1): the longest P-DATA-TF, in bytes.
+    """
+
+    def __init__(self, max_length: int) -> None:
+        self._buffer = bytearray()
+        self._limits = {
+            PduType.ASSOCIATE_RQ: MAX_ASSOCIATE_BYTES,
+            PduType.ASSOCIATE_AC: MAX_ASSOCIATE_BYTES,
+            PduType.ASSOCIATE_RJ: 4,
+            PduType.P_DATA_TF: max_length,
+            PduType.RELEASE_RQ: 4,
+            PduType.RELEASE_RP: 4,
+            PduType.ABORT: 4,
+        }
+
+    @property
+    def in_the_middle(self) -> bool:
+        """Whether a PDU has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[tuple[PduType, bytes]]:
+        """Add bytes; yields type and body (without the six bytes of header) of each PDU that is now whole.
+
+        Raises
+        ------
+        BadPdu
+            Unknown type, or a length that this type cannot have.
+        """
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= HEADER.size:
+            number, length = HEADER.unpack_from(buffer)
+            limit = self._limits.get(number)
+            if limit is None:
+                raise BadPdu(AbortReason.UNRECOGNIZED_PDU, f"PDU type {number:02X}H is unknown")
+            if length > limit or length < min(limit, 4):
+                raise BadPdu(AbortReason.INVALID_PARAMETER, f"PDU type {number:02X}H of {length} bytes")
+            end = HEADER.size + length
+            if len(buffer) < end:
+                return
+            with memoryview(buffer) as view:
+                body = bytes(view[HEADER.size : end])
+            del buffer[:end]
+            yield PduType(number), body
+
+    def clear(self) -> None:
+        """Forget what was received."""
+        self._buffer.clear()
+
+
+def encode(pdu_type: PduType, body: bytes) -> bytes:
+    """A PDU with its header."""
+    return HEADER.pack(pdu_type, len(body)) + body
+
+
+RELEASE_RP: Final = encode(PduType.RELEASE_RP, bytes(4))
+
+
+def abort(source: AbortSource, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> bytes:
+    """A-ABORT PDU (PS3.8 9.3.8); the reason counts only for the provider."""
+    return encode(PduType.ABORT, bytes((0, 0, source, reason if source is AbortSource.PROVIDER else 0)))
+
+
+def reject(result: int, source: int, reason: int) -> bytes:
+    """A-ASSOCIATE-RJ PDU (PS3.8 9.3.4)."""
+    return encode(PduType.ASSOCIATE_RJ, bytes((0, result, source, reason)))

@@ -1,0 +1,94 @@
+"""What this application entity can do: services by SOP class and command.
+
+A service is registered with the abstract syntaxes and transfer syntaxes that it offers; negotiation and dispatch
+both follow from the registry, so another service is one more registration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from producers.dimse.command import Command
+from producers.dimse.message import Message
+from producers.dimse.negotiation import AcceptedContext
+from producers.store.spool import Spool
+
+
+@dataclass
+class Session:
+    """One association as the services see it.
+
+    Attributes
+    ----------
+    association_id
+        Unique name, for logs and events.
+    calling_ae_title, called_ae_title
+        From the request.
+    contexts
+        Accepted presentation contexts by id.
+    delivered
+        Study Instance UID → instances of it that this association delivered.
+    """
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    contexts: Mapping[int, AcceptedContext]
+    delivered: Counter[str] = field(default_factory=Counter)
+
+
+class Service(Protocol):
+    """Performs the operations of some SOP classes."""
+
+    def new_spool(self) -> Spool:
+        """Place for a data set that comes with a request."""
+        ...
+
+    async def perform(self, session: Session, message: Message) -> Command:
+        """Answer a request; the response goes back on its presentation context."""
+        ...
+
+    async def released(self, session: Session) -> None:
+        """The peer released the association in order; called before it is confirmed."""
+        ...
+
+
+class Registry:
+    """Services by abstract syntax and command field."""
+
+    def __init__(self) -> None:
+        self._by_operation: dict[tuple[str, int], Service] = {}
+        self._offers: dict[str, frozenset[str]] = {}
+        self._services: list[Service] = []
+
+    def register(
+        self,
+        service: Service,
+        command: int,
+        abstract_syntaxes: Collection[str],
+        transfer_syntaxes: Collection[str],
+    ) -> None:
+        """Offer a service; several may share an abstract syntax under different commands."""
+        if service not in self._services:
+            self._services.append(service)
+        for abstract_syntax in abstract_syntaxes:
+            self._by_operation[abstract_syntax, command] = service
+            known = self._offers.get(abstract_syntax, frozenset())
+            self._offers[abstract_syntax] = known | frozenset(transfer_syntaxes)
+
+    @property
+    def offers(self) -> Mapping[str, frozenset[str]]:
+        """Abstract syntax → transfer syntaxes, for negotiation."""
+        return self._offers
+
+    def find(self, abstract_syntax: str, command: int) -> Service | None:
+        """Service for an operation, or ``None``."""
+        return self._by_operation.get((abstract_syntax, command))
+
+    async def released(self, session: Session) -> None:
+        """Tell all services that an association was released."""
+        await asyncio.gather(*(service.released(session) for service in self._services))
