@@ -1,0 +1,78 @@
+"""The streams process: ``python -m streams.processor``.
+
+::
+
+    imaging.instances ──▶ Assembler ──▶ Router ──▶ imaging.studies
+        (changelog imaging.assembly)          ├──▶ inference.tasks.p1 … p4
+                                              ├──▶ inference.status
+                                              └──▶ audit.events              no model is routed
+    scanstream.worker.retry ──▶ RetryScheduler ──▶ inference.tasks.p1 … p4, inference.status
+
+What cannot be understood goes to ``scanstream.streams.dlq``. Every arrow leaves in the transaction that commits
+what it was made from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from producers.process import Process, run
+from producers.telemetry import Telemetry
+from producers.topic_admin import wait_until_ready
+from schemas.codec import Codec
+from schemas.events import InferenceTask, StudyReady
+from schemas.settings import KafkaSettings, StreamsSettings
+from schemas.topics import STREAMS_GROUP, WORKER_GROUP, Topic, retry_topic
+from streams.assembly import Assembler
+from streams.partition import Output, Source
+from streams.retry import RetryScheduler
+from streams.routing import Router
+from streams.rules_file import load_rules
+from streams.transactions import StreamTask
+
+
+def body(process: Process) -> None:
+    """Assemble, route and reschedule until told to stop."""
+    settings, kafka = StreamsSettings(), KafkaSettings()
+    rules = load_rules(settings.rules_file)
+    codec = Codec()
+    router = Router(rules, process.settings.site, process.settings.node)
+    sources = (
+        Source(
+            Topic.INSTANCES,
+            lambda latest, at: Assembler(rules, codec, router.outputs, latest, at),
+            changelog=Topic.ASSEMBLY,
+            waiting_metric="scanstream_studies_open",
+        ),
+        Source(retry_topic(WORKER_GROUP), lambda _latest, _at: RetryScheduler()),
+    )
+    wait_until_ready(kafka, process.stop)
+    StreamTask(
+        process,
+        kafka,
+        codec,
+        STREAMS_GROUP,
+        sources,
+        settings.commit_interval_s,
+        lambda outputs: count(outputs, process.telemetry),
+    ).run()
+
+
+def count(outputs: Sequence[Output], telemetry: Telemetry) -> None:
+    """Count studies and new tasks that became visible; a task that is tried again is not new."""
+    for output in outputs:
+        match output.event:
+            case StudyReady(reason=reason):
+                telemetry.count("scanstream_studies_ready_total", reason=reason.value)
+            case InferenceTask(attempt=1, priority=priority, model_name=model):
+                telemetry.count("scanstream_tasks_created_total", priority=priority.value, model=model)
+
+
+def main() -> int:
+    """Process ``streams``."""
+    return run("streams", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

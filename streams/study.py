@@ -1,0 +1,285 @@
+"""Arrival of one study: instances and hints in any order → what is there, and when it counts as complete.
+
+Pure and without IO. The content does not depend on the order in which instances came, nor on how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from schemas import ids
+from schemas.events import (
+    ArrivalHint,
+    AssemblyState,
+    HintKind,
+    InstanceStored,
+    ReadyReason,
+    SeriesContent,
+    StudyReady,
+)
+from streams.clock import Instant
+from streams.rules import Facts, Periods
+from streams.sop_classes import is_image
+
+#: Most urgent first (PS3.3 C.4.11, (0040,1003) Requested Procedure Priority).
+_URGENCY: Final = ("STAT", "HIGH", "MEDIUM", "ROUTINE", "LOW")
+
+
+@dataclass
+class _Series:
+    modality: str | None = None
+    sop_class_uid: str = ""
+    description: str | None = None
+    body_part: str | None = None
+    instances: set[str] = field(default_factory=set)
+
+
+class Study:
+    """What is known of one study.
+
+    Parameters
+    ----------
+    uid
+        Study Instance UID.
+    periods_of
+        Periods of completeness for the facts of a study.
+    minimum_for_release
+        A release of an association that brought fewer instances does not shorten the wait.
+    """
+
+    def __init__(self, uid: str, periods_of: Callable[[Facts], Periods], minimum_for_release: int) -> None:
+        self.uid = uid
+        self.revision = 0
+        self.open = False
+        self._periods_of = periods_of
+        self._minimum_for_release = minimum_for_release
+        self._periods: Periods | None = None
+        self._series: dict[str, _Series] = {}
+        self._source: tuple[str, str] | None = None
+        self._first_at: datetime | None = None
+        self._last_at: datetime | None = None
+        self._texts: dict[str, str | None] = dict.fromkeys(_STUDY_TEXTS)
+        self._opened_at: datetime | None = None
+        self._hint: HintKind | None = None
+        self._hint_at: datetime | None = None
+        # Timers; of this process only.
+        self._opened = 0.0
+        self._active = 0.0
+        self._hinted = 0.0
+        self._restored = float("-inf")
+        self._associations: dict[str, int] = {}
+
+    @classmethod
+    def restore(
+        cls, state: AssemblyState, periods_of: Callable[[Facts], Periods], minimum_for_release: int, at: Instant
+    ) -> Study:
+        """Study of a changelog record; a wait that was under way starts again, within the same hard cap."""
+        study = cls(state.study_instance_uid, periods_of, minimum_for_release)
+        study.revision, study.open = state.revision, state.open
+        study._source = (state.gateway, state.retrieve_url)
+        study._first_at, study._last_at = state.first_instance_at, state.last_instance_at
+        study._texts = {name: getattr(state, name) for name in _STUDY_TEXTS}
+        study._opened_at, study._hint, study._hint_at = state.opened_at, state.hint, state.hint_at
+        for series in state.series:
+            study._series[series.series_instance_uid] = _Series(
+                series.modality,
+                series.sop_class_uid,
+                series.series_description,
+                series.body_part_examined,
+                set(series.sop_instance_uids),
+            )
+        study._opened = at.monotonic - max(0.0, (at.utc - state.opened_at).total_seconds())
+        study._active = study._hinted = study._restored = at.monotonic
+        return study
+
+    def add(self, instance: InstanceStored, at: Instant) -> bool:
+        """Take an instance in.
+
+        Returns
+        -------
+        bool
+            Whether anything that the changelog keeps has changed; a duplicate changes nothing.
+        """
+        if instance.association_id is not None:
+            self._associations[instance.association_id] = self._associations.get(instance.association_id, 0) + 1
+        self._active = at.monotonic
+        series = self._series.setdefault(instance.series_instance_uid, _Series())
+        if instance.sop_instance_uid in series.instances:
+            return False
+        series.instances.add(instance.sop_instance_uid)
+        self._describe(series, instance)
+        self._hint = self._hint_at = None
+        if self._opened_at is None or (not self.open and is_image(instance.sop_class_uid)):
+            self._opened, self._opened_at = at.monotonic, at.utc
+        self.open = self.open or is_image(instance.sop_class_uid)
+        return True
+
+    def _describe(self, series: _Series, instance: InstanceStored) -> None:
+        series.modality = _either(series.modality, instance.modality)
+        series.description = _either(series.description, instance.series_description)
+        series.body_part = _either(series.body_part, instance.body_part_examined)
+        series.sop_class_uid = min(
+            filter(None, (series.sop_class_uid, instance.sop_class_uid)), key=lambda uid: (not is_image(uid), uid)
+        )
+        source = (instance.gateway, _study_url(instance.retrieve_url))
+        self._source = source if self._source is None else min(self._source, source)
+        self._first_at = min(self._first_at or instance.occurred_at, instance.occurred_at)
+        self._last_at = max(self._last_at or instance.occurred_at, instance.occurred_at)
+        for name in _STUDY_TEXTS:
+            choose = _more_urgent if name == "requested_procedure_priority" else _either
+            self._texts[name] = choose(self._texts[name], getattr(instance, name))
+        self._periods = None
+
+    def hint(self, hint: ArrivalHint, at: Instant) -> bool:
+        """Take a hint in, if it speaks of what is here and nobody else is still sending.
+
+        Returns
+        -------
+        bool
+            Whether anything that the changelog keeps has changed.
+        """
+        received = self._associations.pop(hint.association_id or "", None)
+        if not self.open:
+            return False
+        if hint.kind is HintKind.ASSOCIATION_RELEASED:
+            # Of a restored study it is not known who sent what: then all of it must make up the number.
+            known = received is not None and self._restored == float("-inf")
+            present = received or 0 if known else self.instance_count
+            promised = present if hint.instance_count is None else hint.instance_count
+            if self._associations or present < promised or promised < self._minimum_for_release:
+                return False
+        self._hint, self._hint_at, self._hinted = hint.kind, at.utc, at.monotonic
+        return True
+
+    @property
+    def instance_count(self) -> int:
+        """Number of different instances."""
+        return sum(len(series.instances) for series in self._series.values())
+
+    @property
+    def facts(self) -> Facts:
+        """What the rules look at."""
+        return Facts(
+            modality=frozenset(series.modality for series in self._series.values() if series.modality),
+            body_part=frozenset(series.body_part for series in self._series.values() if series.body_part),
+            study_description=self._texts["study_description"],
+            calling_ae_title=self._texts["calling_ae_title"],
+            called_ae_title=self._texts["called_ae_title"],
+            requested_procedure_priority=self._texts["requested_procedure_priority"],
+        )
+
+    def due(self, behind: bool) -> tuple[float, ReadyReason]:
+        """When and why the study counts as complete, unless more arrives.
+
+        Parameters
+        ----------
+        behind
+            Many messages are still unread, so that silence means nothing: only the hard cap counts, from when
+            this process first knew of the study.
+
+        Returns
+        -------
+        tuple
+            Monotonic seconds, and the reason; infinity for a study that waits for nothing.
+        """
+        if not self.open:
+            return float("inf"), ReadyReason.QUIET
+        if self._periods is None:
+            self._periods = self._periods_of(self.facts)
+        periods = self._periods
+        if behind:
+            return max(self._opened, self._restored) + periods.hard_cap_s, ReadyReason.HARD_CAP
+        if self._hint is HintKind.OPERATOR:
+            return self._hinted, ReadyReason.OPERATOR
+        quiet = self._active + (periods.quiet_s if self._hint is None else periods.released_s)
+        capped = max(self._opened + periods.hard_cap_s, self._restored + periods.quiet_s)
+        if capped < quiet:
+            return capped, ReadyReason.HARD_CAP
+        return quiet, ReadyReason.QUIET if self._hint is None else ReadyReason.ASSOCIATION_RELEASED
+
+    def complete(self, reason: ReadyReason, at: Instant) -> StudyReady:
+        """Close the study and make its next revision known."""
+        self.revision += 1
+        self.open = False
+        self._hint = self._hint_at = None
+        state = self.state()
+        return StudyReady(
+            event_id=ids.event_id("study-ready", self.uid, self.revision),
+            occurred_at=at.utc,
+            study_instance_uid=self.uid,
+            revision=self.revision,
+            reason=reason,
+            gateway=state.gateway,
+            retrieve_url=state.retrieve_url,
+            series=state.series,
+            instance_count=self.instance_count,
+            first_instance_at=state.first_instance_at,
+            last_instance_at=state.last_instance_at,
+            **self._texts,
+        )
+
+    def state(self) -> AssemblyState:
+        """Changelog record.
+
+        Raises
+        ------
+        ValueError
+            Nothing has arrived yet.
+        """
+        if self._source is None or self._first_at is None or self._last_at is None or self._opened_at is None:
+            raise ValueError(f"study {self.uid} has no instance")
+        return AssemblyState(
+            study_instance_uid=self.uid,
+            revision=self.revision,
+            open=self.open,
+            gateway=self._source[0],
+            retrieve_url=self._source[1],
+            series=tuple(_content(uid, series) for uid, series in sorted(self._series.items())),
+            first_instance_at=self._first_at,
+            last_instance_at=self._last_at,
+            opened_at=self._opened_at,
+            hint=self._hint,
+            hint_at=self._hint_at,
+            **self._texts,
+        )
+
+
+_STUDY_TEXTS: Final = (
+    "calling_ae_title",
+    "called_ae_title",
+    "study_description",
+    "accession_number",
+    "requested_procedure_priority",
+)
+
+
+def _content(uid: str, series: _Series) -> SeriesContent:
+    return SeriesContent(
+        series_instance_uid=uid,
+        modality=series.modality,
+        sop_class_uid=series.sop_class_uid,
+        series_description=series.description,
+        body_part_examined=series.body_part,
+        sop_instance_uids=tuple(sorted(series.instances)),
+    )
+
+
+def _study_url(instance_url: str) -> str:
+    """WADO-RS study URL of an instance's (PS3.18 10.4.1)."""
+    return instance_url.partition("/series/")[0]
+
+
+def _either(one: str | None, other: str | None) -> str | None:
+    """The text that is there; of two, the lower, so that the order of arrival does not matter."""
+    return min(filter(None, (one, other)), default=None)
+
+
+def _more_urgent(one: str | None, other: str | None) -> str | None:
+    def rank(text: str) -> tuple[int, str]:
+        term = text.strip().upper()
+        return (_URGENCY.index(term) if term in _URGENCY else len(_URGENCY), text)
+
+    return min(filter(None, (one, other)), key=rank, default=None)
