@@ -13,6 +13,7 @@ import pydicom
 import pydicom.config
 from pydicom import Dataset
 
+from consumers.defect import described
 from consumers.dicom.report import report
 from consumers.dicom.segmentation import Mask, segmentation
 from consumers.dicom.source import prepare
@@ -66,7 +67,7 @@ def render(
         return tuple(_encode(dataset) for dataset in (segments, document) if dataset is not None)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidMessage(
-            f"no DICOM object can be made of this result ({type(error).__name__}: {error}): "
+            f"no DICOM object can be made of this result ({described(error)}): "
             "check the headers of the source images"
         ) from error
 

@@ -1,0 +1,105 @@
+"""Worker threads that deliver and probe, so that the thread that polls Kafka never waits for a destination.
+
+Work goes in through a queue, ends come out through another; nothing else is shared. The threads are daemons: a
+destination that hangs does not keep the process alive.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from consumers.defect import described
+from consumers.delivery.item import Item
+from consumers.destination import Destination
+from schemas.errors import ScanstreamError, TransientFailure
+from schemas.events import ObjectOutcome
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The destination answered about a result."""
+
+    item: Item
+    objects: tuple[ObjectOutcome, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The destination raised."""
+
+    item: Item
+    error: ScanstreamError
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe ended; ``error`` is ``None`` where the destination answered."""
+
+    error: ScanstreamError | None
+
+
+End = Delivered | Failed | Probed
+
+
+class Crew:
+    """Threads that work for one destination.
+
+    Parameters
+    ----------
+    destination
+        Called from all threads.
+    size
+        Number of threads.
+    """
+
+    def __init__(self, destination: Destination, size: int) -> None:
+        self._destination = destination
+        self._work: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+        for number in range(size):
+            threading.Thread(target=self._run, name=f"delivery-{number}", daemon=True).start()
+
+    def deliver(self, item: Item) -> None:
+        """Queue a result."""
+        self._work.put(item)
+
+    def probe(self) -> None:
+        """Queue a probe."""
+        self._work.put(None)
+
+    def ends(self) -> Iterator[End]:
+        """Everything that ended since the last call; never waits."""
+        while True:
+            try:
+                yield self._ends.get_nowait()
+            except queue.Empty:
+                return
+
+    def _run(self) -> None:
+        while True:
+            item = self._work.get()
+            self._ends.put(self._probe() if item is None else self._deliver(item))
+
+    def _deliver(self, item: Item) -> End:
+        try:
+            return Delivered(item, self._destination.deliver(item.result))
+        except ScanstreamError as error:
+            return Failed(item, error)
+        except Exception as error:  # noqa: BLE001 - one poisoned result must not stop all others
+            return Failed(item, _unexpected(error))
+
+    def _probe(self) -> End:
+        try:
+            self._destination.probe()
+        except ScanstreamError as error:
+            return Probed(error)
+        except Exception as error:  # noqa: BLE001 - any failed probe means that the destination is still away
+            return Probed(_unexpected(error))
+        return Probed(None)
+
+
+def _unexpected(error: Exception) -> TransientFailure:
+    return TransientFailure(f"unexpected {described(error)}: report it with the log of this writer")

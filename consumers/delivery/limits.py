@@ -1,0 +1,38 @@
+"""Numbers that the delivery runtime decides with, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient, how wide and how wary a writer is.
+
+    Attributes
+    ----------
+    retry_delays_s
+        Wait before attempt 2, 3, … of a result that failed; after the last one it is dead-lettered.
+    concurrency
+        Deliveries under way at once; results of one study never overlap.
+    buffered_per_partition
+        Results held in memory per partition, among which urgent ones overtake.
+    probe_first_s, probe_longest_s
+        Wait before the first probe of a destination that is away, and the longest between two; doubling.
+    max_consecutive_dead
+        Dead letters in a row after which the writer stops.
+    max_dead_share, dead_window
+        Share of dead letters among the last ``dead_window`` results after which the writer stops.
+    drain_s
+        How long deliveries under way may take to end when the process must stop.
+    """
+
+    retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)
+    concurrency: int = 2
+    buffered_per_partition: int = 500
+    probe_first_s: float = 0.25
+    probe_longest_s: float = 30.0
+    max_consecutive_dead: int = 10
+    max_dead_share: float = 0.2
+    dead_window: int = 100
+    drain_s: float = 3.0

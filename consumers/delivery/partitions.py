@@ -1,0 +1,178 @@
+"""Kafka messages → received messages of the partitions that are ours now, and back the offsets to commit.
+
+Keeps the book of each assigned partition, and pauses what must not be read on. Guarantee: a message that was
+finished in an earlier life is not given out again, though its offset lies behind the committed one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumers.delivery.item import Received
+from consumers.delivery.ledger import Ledger
+from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.headers import Headers
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, int]
+
+_COMMITTED_TIMEOUT_S: Final = 10.0
+
+
+class Partitions:
+    """Assigned partitions of one consumer.
+
+    Parameters
+    ----------
+    consumer
+        Reports the end of partitions (``enable.partition.eof``).
+    retry
+        The group's retry topic.
+    limit
+        Messages of one partition that may be unfinished.
+    on_change
+        Called after partitions came or went: whatever was read before is void.
+    """
+
+    def __init__(self, consumer: Consumer, retry: str, limit: int, on_change: Callable[[], None]) -> None:
+        self._consumer = consumer
+        self._retry = retry
+        self._limit = limit
+        self._on_change = on_change
+        self._ledgers: dict[Place, Ledger] = {}
+        self._paused: set[Place] = set()
+        self._retries_unread: set[Place] = set()
+        self._epoch = 0
+        self.assigned = False
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group for these topics and its retry topic."""
+        self._consumer.subscribe(
+            [*topics, self._retry], on_assign=self._came, on_revoke=self._went, on_lost=self._went
+        )
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether retries of an earlier life are still being read: nothing newer may overtake them."""
+        return any(len(self._ledgers[place]) < self._limit for place in self._retries_unread)
+
+    def reads_retry_of(self, received: Received) -> bool:
+        """Whether we ourselves will read the retry of a message, and so can hold its study until then.
+
+        A retry keeps the key, and so the partition where both topics have equally many; with a single retry
+        partition it is that one.
+        """
+        ours = {partition for topic, partition in self._ledgers if topic == self._retry}
+        return received.partition in ours or ours == {0}
+
+    def receive(self, message: Message) -> Received | None:
+        """Take a polled message in; ``None`` where there is nothing to do for it.
+
+        Raises
+        ------
+        PermanentRejection
+            Kafka will not let this consumer go on.
+        """
+        partition = message.partition()
+        place = (message.topic() or "", -1 if partition is None else partition)
+        error = message.error()
+        if error is not None:
+            self._error(error, place)
+            return None
+        ledger = self._ledgers.get(place)
+        offset = message.offset()
+        if ledger is None or offset is None or not ledger.take(offset):
+            return None
+        return Received(
+            topic=place[0],
+            partition=place[1],
+            offset=offset,
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+            headers=_headers(message),
+            timestamp_ms=message.timestamp()[1],
+            is_retry=place[0] == self._retry,
+            epoch=self._epoch,
+        )
+
+    def is_current(self, received: Received) -> bool:
+        """Whether a message was read under the present assignment."""
+        return received.epoch == self._epoch
+
+    def finish(self, received: Received) -> None:
+        """Note in the book that a message is finished."""
+        self._ledgers[received.place].finish(received.offset)
+
+    def to_commit(self, places: Iterable[Place]) -> list[TopicPartition]:
+        """Offsets, with what is finished beyond them, of some partitions."""
+        positions = []
+        for topic, partition in sorted(places):
+            offset, metadata = self._ledgers[topic, partition].commit()
+            positions.append(TopicPartition(topic, partition, offset, metadata))
+        return positions
+
+    def steer(self, *, hold: bool) -> None:
+        """Pause every partition (``hold``) or those of which enough is unfinished, and let the others run."""
+        wanted = {
+            place
+            for place, ledger in self._ledgers.items()
+            if hold or len(ledger) >= self._limit or ledger.is_full()
+        }
+        pause, resume = wanted - self._paused, self._paused - wanted
+        if pause:
+            self._consumer.pause([TopicPartition(*place) for place in sorted(pause)])
+        if resume:
+            self._consumer.resume([TopicPartition(*place) for place in sorted(resume)])
+        self._paused = wanted
+
+    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._epoch += 1
+        self._ledgers = {}
+        try:
+            committed = consumer.committed(partitions, timeout=_COMMITTED_TIMEOUT_S) if partitions else []
+        except KafkaException as error:
+            raise DestinationUnavailable(
+                f"Kafka did not tell the committed offsets ({error.args[0].str()}): check the broker"
+            ) from error
+        for position in committed:
+            self._ledgers[position.topic, position.partition] = Ledger(position.offset, position.metadata)
+        self._retries_unread = {place for place in self._ledgers if place[0] == self._retry}
+        self._paused = set()
+        self.assigned = True
+        log.info("partitions assigned", extra=fields(partitions=len(partitions)))
+        self._on_change()
+
+    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - librdkafka's call
+        self._epoch += 1
+        self._ledgers = {}
+        self._retries_unread = set()
+        self._paused = set()
+        log.info("partitions revoked", extra=fields(partitions=len(partitions)))
+        self._on_change()
+
+    def _error(self, error: KafkaError, place: Place) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._retries_unread.discard(place)
+        elif error.fatal():
+            raise PermanentRejection(
+                f"Kafka ended this consumer ({error.str()}): another process runs under the same name, "
+                "stop one of them or give each its own SCANSTREAM_NODE",
+                error.code(),
+            )
+        else:
+            log.warning("Kafka reports", extra=fields(reason=error.str()))
+
+
+def _headers(message: Message) -> Headers:
+    given = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    return [(name, value or b"") for name, value in given]
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
