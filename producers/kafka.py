@@ -161,6 +161,7 @@ class EventPublisher:
         config = producer_config(settings, source.rpartition("/")[2], transactional_id)
         self._producer = Producer(dict(config), logger=_librdkafka_log())
         self._failed: KafkaError | None = None
+        self._abort_pending = False
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Register the transactional id: ends what a predecessor left open and fences it.
@@ -240,6 +241,10 @@ class EventPublisher:
         PermanentRejection
             Another producer with the same transactional id took over: this process must end.
         """
+        if self._abort_pending:
+            with _kafka_errors("end the transaction before"):
+                self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+            self._abort_pending = False
         with _kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
@@ -254,6 +259,7 @@ class EventPublisher:
         try:
             self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
         except KafkaException as error:
+            self._abort_pending = True
             log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
