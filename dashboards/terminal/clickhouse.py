@@ -1,0 +1,74 @@
+"""A query → rows of the audit store, by ClickHouse's HTTP interface, read-only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from schemas.errors import DestinationUnavailable, InvalidInput
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Answer to a query."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+
+
+def ask(address: SecretStr, query: str, parameters: dict[str, Any] | None = None) -> Rows:
+    """Run one query.
+
+    Parameters
+    ----------
+    address
+        ClickHouse DSN or HTTP address.
+    query
+        A single statement that reads.
+    parameters
+        Values of ``{name:Type}`` placeholders.
+
+    Raises
+    ------
+    DestinationUnavailable
+        Nothing answers there.
+    InvalidInput
+        The store refuses the query.
+    """
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+
+    # its own words about a failed request come on top of the error that it raises
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    try:
+        client = clickhouse_connect.get_client(dsn=address.get_secret_value(), connect_timeout=5)
+    except ClickHouseError as error:
+        raise DestinationUnavailable(
+            f"the audit store at {_place(address)} does not answer: start the stack (scanstream up), "
+            "or set CLICKHOUSE_DSN"
+        ) from error
+    try:
+        # 2: reading only, but settings may be given along (ClickHouse's `readonly`)
+        answer = client.query(query, parameters=parameters, settings={"readonly": 2})
+    except DatabaseError as error:
+        raise InvalidInput(f"the audit store refuses the query ({_first_line(error)}): correct it") from error
+    except ClickHouseError as error:
+        raise DestinationUnavailable(f"the audit store broke off ({_first_line(error)}): try again") from error
+    finally:
+        client.close()
+    return Rows(tuple(answer.column_names), answer.result_rows)
+
+
+def _place(address: SecretStr) -> str:
+    """Host and port, without credentials."""
+    parts = urlsplit(address.get_secret_value())
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,1 @@
+"""One file per command; a command imports what it needs when it runs."""

@@ -1,0 +1,51 @@
+"""Process commands: each runs one process of the system in the foreground, until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def broker() -> None:
+    """Apache Kafka, one node on this machine."""
+    from dashboards.local.broker import main
+
+    raise typer.Exit(main())
+
+
+def gateway() -> None:
+    """DICOM in: C-STORE and DICOMweb, durable store, outbox to Kafka."""
+    from producers.gateway import main
+
+    raise typer.Exit(main())
+
+
+def streams() -> None:
+    """Assemble studies, decide priority, create and retry tasks."""
+    from streams.processor import main
+
+    raise typer.Exit(main())
+
+
+def worker() -> None:
+    """Run models on studies."""
+    from streams.worker.worker import main
+
+    raise typer.Exit(main())
+
+
+def writer(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Destination: stow, fhir or audit.")],
+) -> None:
+    """Carry results to one destination."""
+    from consumers.writer import main
+
+    raise typer.Exit(main([name]))
+
+
+def api() -> None:
+    """REST, FHIR and the worklist page."""
+    from dashboards.api import main
+
+    raise typer.Exit(main())
