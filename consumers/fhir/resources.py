@@ -16,7 +16,7 @@ from consumers.fhir import codes, identity
 from consumers.fhir.codes import Json
 from consumers.fhir.wording import NOTHING, conclusion, describe, narrative
 from schemas.errors import InvalidMessage
-from schemas.events import Finding, InferenceResult, Measurement, ModelIdentity
+from schemas.events import Code, Finding, InferenceResult, Measurement, ModelIdentity
 
 
 def imaging_study(result: InferenceResult, header: Dataset, subject: Json) -> Json:
@@ -71,6 +71,9 @@ def device(model: ModelIdentity) -> Json:
 def observation(result: InferenceResult, finding: Finding, header: Dataset, links: Json) -> Json:
     """Observation of one finding: present, with each measurement as a component in UCUM.
 
+    A finding that is itself a measured quantity (its code is that of a measurement) has that as its value, because
+    a component may not repeat the code of its observation (invariant obs-7).
+
     Parameters
     ----------
     result, finding
@@ -83,16 +86,24 @@ def observation(result: InferenceResult, finding: Finding, header: Dataset, link
     Raises
     ------
     InvalidMessage
-        A measurement is not a number, which FHIR cannot say.
+        A measurement is not a number, which FHIR cannot say, or the finding's own quantity is there twice.
     """
-    components = [_component(measurement) for measurement in finding.measurements]
+    own = [m for m in finding.measurements if _same(m.code, finding.code)]
+    if len(own) > 1:
+        raise InvalidMessage(
+            f"{finding.code.meaning} is measured twice in one finding: correct the model's postprocessing"
+        )
+    components = [_component(m) for m in finding.measurements if m not in own]
     if finding.probability is not None:
         certainty = Measurement(codes.CERTAINTY, finding.probability * 100, codes.PERCENT)
         components.append(_component(certainty))
     resource = _observation(result, finding.tracking_uid, header, links)
     resource["identifier"].append(identity.uid_identifier(finding.tracking_uid))
     resource["code"] = codes.concept(finding.code)
-    resource["valueCodeableConcept"] = codes.concept(codes.PRESENT)
+    if own:
+        resource["valueQuantity"] = _component(own[0])["valueQuantity"]
+    else:
+        resource["valueCodeableConcept"] = codes.concept(codes.PRESENT)
     resource["interpretation"] = [codes.interpretation(finding.category)]
     if finding.site is not None:
         resource["bodySite"] = codes.concept(finding.site)
@@ -186,6 +197,10 @@ def _observation(result: InferenceResult, tracking_uid: str, header: Dataset, li
     }
     _put(resource, "effectiveDateTime", study_time(header))
     return resource
+
+
+def _same(one: Code, other: Code) -> bool:
+    return (one.value, one.scheme) == (other.value, other.scheme)
 
 
 def _component(measurement: Measurement) -> Json:
