@@ -1,7 +1,7 @@
 """How a process ended → whether and when it starts again. Pure.
 
-Exponential backoff with jitter, so that processes which fell together do not come back together; reset after a time
-of stable work. A wrong configuration is never tried again: only a person can correct it.
+Exponential backoff with jitter, so that processes which fell together do not come back together; reset after a
+time of stable work. A wrong configuration is never tried again: only a person can correct it.
 """
 
 from __future__ import annotations

@@ -10,14 +10,17 @@ import dataclasses
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from schemas.errors import ConfigurationError
+
+LOCK_ATTEMPTS: Final = 10
 
 
 class State(StrEnum):
@@ -134,7 +137,7 @@ def path_of(data_dir: Path) -> Path:
 
 def read(data_dir: Path) -> Stack | None:
     """The stack that runs in a state directory, or ``None``."""
-    if not _is_held(data_dir):
+    if holder(data_dir) is None:
         return None
     try:
         return _from_plain(json.loads(path_of(data_dir).read_text(encoding="utf-8")))
@@ -166,7 +169,7 @@ def held(data_dir: Path) -> Iterator[None]:
             f"{data_dir} cannot be written ({error.strerror}): set SCANSTREAM_DATA_DIR to a directory of yours"
         ) from error
     with stream:
-        if not _lock(stream):
+        if not any(_lock_soon(stream)):
             stream.seek(0)
             raise ConfigurationError(
                 f"the stack in {data_dir} is already up (process id {stream.read().strip() or 'unknown'}): "
@@ -181,12 +184,23 @@ def held(data_dir: Path) -> Iterator[None]:
             path_of(data_dir).unlink(missing_ok=True)
 
 
-def _is_held(data_dir: Path) -> bool:
+def holder(data_dir: Path) -> int | None:
+    """Process id of the supervisor that holds a state directory, ``None`` when there is none."""
     try:
         with _lock_file(data_dir).open("r", encoding="utf-8") as stream:
-            return not _lock(stream, fcntl.LOCK_SH)
+            if _lock(stream, fcntl.LOCK_SH):
+                return None
+            text = stream.read()
     except FileNotFoundError:
-        return False
+        return None
+    return int(text) if text.isdigit() else None  # it has just begun
+
+
+def _lock_soon(stream: IO[str]) -> Iterator[bool]:
+    """Try for a moment: a reader holds the lock for an instant to see whether somebody else does."""
+    for _ in range(LOCK_ATTEMPTS):
+        yield _lock(stream)
+        time.sleep(0.02)
 
 
 def _lock_file(data_dir: Path) -> Path:

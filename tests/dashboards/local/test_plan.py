@@ -1,0 +1,54 @@
+"""Settings decide what the stack starts and where it answers."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from dashboards.local.plan import make_plan
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("SCANSTREAM_", "KAFKA_", "CLICKHOUSE_")):
+            monkeypatch.delenv(name)
+
+
+def test_everything_is_started_and_points_to_this_stack(tmp_path):
+    plan = make_plan(tmp_path, dict(os.environ))
+    names = [program.name for program in plan.programs]
+    assert names == [
+        "broker", "topics", "gateway", "streams", "worker", "writer-stow", "writer-fhir", "writer-audit", "api",
+    ]  # fmt: skip
+    assert plan.environment["KAFKA_BOOTSTRAP_SERVERS"] == plan.endpoints.kafka
+    assert plan.environment["SCANSTREAM_STOW_PACS_URL"] == f"{plan.endpoints.gateway_http}/dicom-web"
+    assert plan.environment["SCANSTREAM_FHIR_BASE_URL"] == f"{plan.endpoints.api}/fhir"
+    assert set(plan.endpoints.metrics) == set(names) - {"topics"}
+    assert len(set(plan.endpoints.metrics.values())) == len(names) - 1
+
+
+def test_who_works_with_others_is_stopped_before_them(tmp_path):
+    stages = {program.name: program.stop_stage for program in make_plan(tmp_path, {}).programs}
+    assert stages["writer-stow"] == stages["worker"] < stages["gateway"] < stages["broker"]
+
+
+def test_another_kafka_means_no_broker(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9092")
+    plan = make_plan(tmp_path, os.environ)
+    assert "broker" not in {program.name for program in plan.programs}
+    assert plan.endpoints.kafka == plan.environment["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.example:9092"
+
+
+def test_given_ports_and_destinations_are_honoured(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCANSTREAM_GATEWAY_DIMSE_PORT", "104")
+    monkeypatch.setenv("SCANSTREAM_STOW_PACS_URL", "http://pacs.example/dicom-web")
+    plan = make_plan(tmp_path, os.environ)
+    assert plan.endpoints.gateway_dimse == "127.0.0.1:104"
+    assert plan.environment["SCANSTREAM_STOW_PACS_URL"] == "http://pacs.example/dicom-web"
+
+
+def test_no_password_reaches_the_description(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKHOUSE_DSN", "http://audit:secret@clickhouse.example:8123/scanstream")
+    assert make_plan(tmp_path, os.environ).endpoints.clickhouse == "http://clickhouse.example:8123"
