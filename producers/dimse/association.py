@@ -91,6 +91,10 @@ class Association(asyncio.Protocol):
         """Whether it was accepted and has not ended."""
         return self._state is State.ESTABLISHED
 
+    def _is_over(self) -> bool:
+        """Whether nothing that the peer still sends counts (AA-6)."""
+        return self._state in (State.AWAIT_CLOSE, State.CLOSED)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Transport connection indication: start ARTIM (AE-5)."""
         self._transport = cast(asyncio.Transport, transport)
@@ -98,13 +102,13 @@ class Association(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
-        if self._state in (State.AWAIT_CLOSE, State.CLOSED):
+        if self._is_over():
             return
         self._active_at = self._loop.time()
         try:
             for pdu_type, body in self._stream.feed(data):
                 self._take(pdu_type, body)
-                if self._state in (State.AWAIT_CLOSE, State.CLOSED):
+                if self._is_over():
                     return
         except BadPdu as bad:
             self._abort(bad.reason, bad.sentence)
@@ -256,7 +260,7 @@ class Association(asyncio.Protocol):
 
     def _abort(self, reason: AbortReason, sentence: str) -> None:
         """AA-1 before the association is established (service-user source), AA-8 in it (service-provider)."""
-        if self._state in (State.AWAIT_CLOSE, State.CLOSED):
+        if self._is_over():
             return
         log.warning("association aborted", extra=self._fields(reason=sentence))
         source = AbortSource.PROVIDER if self.is_established else AbortSource.USER

@@ -1,0 +1,143 @@
+"""The gateway process: DICOM and DICOMweb listeners, store, and relay to Kafka, on one event loop.
+
+Run with ``python -m producers.gateway``. Ports of 0 are chosen by the system and logged. On a stop it takes no
+more, lets running C-STOREs and requests end, publishes what waits if Kafka is there, and closes the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from producers.arrival import Arrivals
+from producers.dicomweb.app import create_app
+from producers.dimse.entity import application_entity
+from producers.process import Process, run
+from producers.relay import Relay, RelayIdentity
+from producers.schema_registry import codec_from
+from producers.store import InstanceStore
+from schemas.errors import ConfigurationError
+from schemas.logs import fields
+from schemas.settings import GatewaySettings, KafkaSettings, RegistrySettings
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S: Final = 10.0
+_RELAY_DRAIN_S: Final = 5.0
+
+
+def body(process: Process) -> None:
+    """Run the gateway until ``process.stop`` is set."""
+    configured = GatewaySettings()
+    kafka, registry = KafkaSettings(), RegistrySettings()
+    with listening_socket(configured.http_host, configured.http_port) as http_socket:
+        settings = configured.model_copy(update={"http_port": http_socket.getsockname()[1]})
+        arrivals = Arrivals(process.instance, settings.base_url(), process.source)
+        store = InstanceStore.open(
+            process.settings.data_dir / "gateway",
+            arrivals.stored,
+            process.telemetry,
+            refuse_fraction=settings.disk_refuse_fraction,
+            warn_fraction=settings.disk_warn_fraction,
+        )
+        relay = Relay(
+            store.outbox,
+            kafka,
+            codec_from(registry),
+            RelayIdentity(process.instance, process.source, f"{process.instance}.relay"),
+            process.telemetry,
+            process.stop.set,
+            reframe=registry.url is not None,
+        )
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(process, settings, store, arrivals, relay, http_socket))
+        finally:
+            relay.close(_RELAY_DRAIN_S)
+            store.close()
+    if relay.failure is not None:
+        raise relay.failure
+
+
+async def _serve(
+    process: Process,
+    settings: GatewaySettings,
+    store: InstanceStore,
+    arrivals: Arrivals,
+    relay: Relay,
+    http_socket: socket.socket,
+) -> None:
+    """Listen until the process must stop, then drain."""
+    _stop_on_signals(process)
+    dimse = application_entity(settings, store, arrivals.association_released, process.telemetry)
+    web = WebServer(
+        uvicorn.Config(
+            create_app(store, settings, process.telemetry),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=int(_DRAIN_S),
+        )
+    )
+    await dimse.start(settings.dimse_host, settings.dimse_port)
+    serving = asyncio.create_task(web.serve(sockets=[http_socket]))
+    log.info("DICOMweb listener open", extra=fields(url=settings.base_url()))
+    relay.start()
+    process.ready()
+    stopping = asyncio.create_task(asyncio.to_thread(process.stop.wait))
+    await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
+    process.stop.set()
+    web.should_exit = True
+    await asyncio.gather(dimse.stop(_DRAIN_S), serving)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bound TCP socket for HTTP.
+
+    Raises
+    ------
+    ConfigurationError
+        The port cannot be opened.
+    """
+    try:
+        return socket.create_server((host, port), backlog=1024)
+    except OSError as error:
+        raise ConfigurationError(
+            f"HTTP port {port} on {host} cannot be opened ({error.strerror}): stop the program that has it or set "
+            "SCANSTREAM_GATEWAY_HTTP_PORT"
+        ) from error
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def _stop_on_signals(process: Process) -> None:
+    """The event loop must wake up for a signal, which a handler outside of it does not make it do."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, process.stop.set)
+
+
+def main() -> int:
+    """Entry point of ``scanstream gateway``."""
+    return run("gateway", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
