@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.delivery.backlog import Backlog
+from schemas.topics import Priority
+from tests.consumers.delivery.items import item, retry_of
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=5)
+
+
+def test_an_emergency_overtakes_what_was_fetched_before_it() -> None:
+    backlog = Backlog()
+    for offset in range(3):
+        backlog.add(item(f"study-{offset}", offset, Priority.P4_ROUTINE))
+    urgent = item("urgent", 3, Priority.P1_EMERGENCY)
+    backlog.add(urgent)
+    assert backlog.next(NOW) is urgent
+
+
+def test_an_emergency_does_not_overtake_an_earlier_result_of_its_study() -> None:
+    backlog = Backlog()
+    first = item("study", 0, Priority.P4_ROUTINE)
+    backlog.add(first)
+    backlog.add(item("study", 1, Priority.P1_EMERGENCY))
+    assert backlog.next(NOW) is first
+    assert backlog.next(NOW) is None, "its study is under way"
+    backlog.finished("study")
+    assert backlog.next(NOW) is not None
+
+
+def test_a_result_that_was_put_back_comes_first_again() -> None:
+    backlog = Backlog()
+    first, second = item("study", 0), item("study", 1)
+    backlog.add(first)
+    backlog.add(second)
+    assert backlog.next(NOW) is first
+    backlog.put_back(first)
+    assert backlog.next(NOW) is first
+
+
+def test_a_study_waits_until_its_retry_came_back_and_ended() -> None:
+    backlog = Backlog()
+    first, second = item("study", 0), item("study", 1)
+    backlog.add(first)
+    assert backlog.next(NOW) is first
+    backlog.finished("study")
+    backlog.expect_retry("study")
+    backlog.add(second)
+    assert backlog.next(NOW) is None
+    again = retry_of(first, 0, LATER)
+    backlog.add(again)
+    assert backlog.next(NOW) is None, "not due"
+    assert backlog.next(LATER) is again
+    backlog.finished("study")
+    assert backlog.next(LATER) is second
+
+
+def test_other_studies_go_on_beside_a_retry() -> None:
+    backlog = Backlog()
+    backlog.add(retry_of(item("poisoned", 0), 0, LATER))
+    other = item("other", 1)
+    backlog.add(other)
+    assert backlog.next(NOW) is other
+
+
+def test_while_retries_of_an_earlier_life_are_read_nothing_newer_starts() -> None:
+    backlog = Backlog()
+    newer = item("study", 9)
+    backlog.add(newer)
+    assert backlog.next(NOW, only_retries=True) is None
+    again = retry_of(item("study", 0), 0, NOW)
+    backlog.add(again)
+    assert backlog.next(NOW, only_retries=True) is again
+
+
+def test_clearing_keeps_a_delivery_under_way_marked() -> None:
+    backlog = Backlog()
+    backlog.add(item("study", 0))
+    backlog.next(NOW)
+    backlog.clear()
+    backlog.add(item("study", 0))
+    assert backlog.next(NOW) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(list(Priority))), max_size=40))
+def test_every_result_comes_out_once_and_each_study_in_order(given_items: list[tuple[int, Priority]]) -> None:
+    backlog = Backlog()
+    for offset, (study, priority) in enumerate(given_items):
+        backlog.add(item(f"study-{study}", offset, priority))
+    out = []
+    while chosen := backlog.next(NOW):
+        out.append(chosen)
+        backlog.finished(chosen.study)
+    assert sorted(one.received.offset for one in out) == list(range(len(given_items)))
+    for study in {one.study for one in out}:
+        offsets = [one.received.offset for one in out if one.study == study]
+        assert offsets == sorted(offsets)
