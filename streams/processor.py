@@ -18,11 +18,11 @@ import sys
 from collections.abc import Sequence
 
 from producers.process import Process, run
+from producers.schema_registry import codec_from
 from producers.telemetry import Telemetry
 from producers.topic_admin import wait_until_ready
-from schemas.codec import Codec
 from schemas.events import InferenceTask, StudyReady
-from schemas.settings import KafkaSettings, StreamsSettings
+from schemas.settings import KafkaSettings, RegistrySettings, StreamsSettings
 from schemas.topics import STREAMS_GROUP, WORKER_GROUP, Topic, retry_topic
 from streams.assembly import Assembler
 from streams.partition import Output, Source
@@ -36,7 +36,7 @@ def body(process: Process) -> None:
     """Assemble, route and reschedule until told to stop."""
     settings, kafka = StreamsSettings(), KafkaSettings()
     rules = load_rules(settings.rules_file)
-    codec = Codec()
+    codec = codec_from(RegistrySettings())
     router = Router(rules, process.settings.site, process.settings.node)
     sources = (
         Source(

@@ -24,9 +24,11 @@ _NOT_IMAGES: Final = frozenset(
         "90",  # content assessment
         "91",  # bulk annotations
         "104",  # encapsulated documents
+        "129",  # PET curves (retired)
         "131",  # structured display
         "200",  # protocols
         "201",  # inventories
+        "501",  # security screening (DICOS)
     }
 )
 
@@ -40,19 +42,19 @@ _NOT_IMAGE_CLASSES: Final = frozenset(
 )
 
 _RT_FAMILY: Final = "481"
-_RT_IMAGE: Final = f"{_STORAGE}481.1"
+_RT_IMAGES: Final = frozenset({f"{_STORAGE}481.1", f"{_STORAGE}481.23", f"{_STORAGE}481.24"})
 
 
 def is_image(sop_class_uid: str) -> bool:
     """Whether instances of a SOP class are images.
 
     Reports, presentation states, key objects, segmentations, waveforms and radiotherapy objects other than RT
-    Image are not; neither are classes outside DICOM's composite storage root (private ones), of which nothing is
+    images are not; neither are classes outside DICOM's composite storage root (private ones), of which nothing is
     known.
     """
     if not sop_class_uid.startswith(_STORAGE) or sop_class_uid in _NOT_IMAGE_CLASSES:
         return False
     family = sop_class_uid.removeprefix(_STORAGE).partition(".")[0]
     if family == _RT_FAMILY:
-        return sop_class_uid == _RT_IMAGE
+        return sop_class_uid in _RT_IMAGES
     return family not in _NOT_IMAGES

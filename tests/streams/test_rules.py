@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import ConfigurationError
+from schemas.topics import Priority
+from streams.rules import Facts, Periods, TextFilter, first_match
+from streams.rules_file import DEFAULT_FILE, load_rules, parse_rules
+
+RULES = load_rules()
+TEXT = DEFAULT_FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("facts", "priority", "reason"),
+    [
+        (Facts(), "p3-normal", "p3-normal by default: no rule matched"),
+        (
+            Facts(requested_procedure_priority="stat"),
+            "p1-emergency",
+            "p1-emergency by rule requested-stat: requested procedure priority matches 'STAT*'",
+        ),
+        (
+            Facts(calling_ae_title="ed_ct1"),
+            "p1-emergency",
+            "p1-emergency by rule emergency-device: calling ae title matches 'ED_*'",
+        ),
+        (
+            Facts(study_description="КТ голови, ПІДОЗРА НА ІНСУЛЬТ"),
+            "p1-emergency",
+            "p1-emergency by rule emergency-words: study description matches 'інсульт'",
+        ),
+        (
+            Facts(study_description="CT thorax urgent"),
+            "p2-urgent",
+            "p2-urgent by rule urgent-words: study description matches 'urgent'",
+        ),
+        (
+            Facts(requested_procedure_priority="LOW"),
+            "p4-routine",
+            "p4-routine by rule requested-low: requested procedure priority matches 'LOW*'",
+        ),
+        # STAT stands inside another word, and a title only resembles one of the emergency room's.
+        (Facts(study_description="MR prostate"), "p3-normal", "p3-normal by default: no rule matched"),
+        (Facts(calling_ae_title="MED_1"), "p3-normal", "p3-normal by default: no rule matched"),
+    ],
+)
+def test_the_first_rule_that_matches_decides_and_says_so(facts: Facts, priority: str, reason: str) -> None:
+    decision = RULES.decide(facts)
+    assert (decision.priority.value, decision.reason) == (priority, reason)
+
+
+def test_the_reason_quotes_the_rule_and_never_the_study() -> None:
+    decision = RULES.decide(Facts(study_description="stroke, Іваненко Іван"))
+    assert "Іваненко" not in decision.reason
+
+
+def test_all_conditions_of_a_rule_must_hold() -> None:
+    rules = parse_rules(
+        TEXT.replace(
+            "priorities:\n",
+            "priorities:\n  - name: head-ct\n    priority: p2-urgent\n"
+            "    when: { modality: [CT], body_part: [head, brain], called_ae_title: [SCANSTREAM] }\n",
+        ),
+        "test",
+    )
+    facts = Facts(frozenset({"SR", "CT"}), frozenset({"BRAIN"}), called_ae_title="SCANSTREAM")
+    assert rules.decide(facts).reason == (
+        "p2-urgent by rule head-ct: called ae title matches 'SCANSTREAM' and modality matches 'CT' "
+        "and body part matches 'brain'"
+    )
+    assert rules.decide(Facts(frozenset({"CT"}), called_ae_title="SCANSTREAM")).priority is Priority.P3_NORMAL
+
+
+@pytest.mark.parametrize(
+    ("facts", "periods"),
+    [
+        (Facts(frozenset({"MR"})), Periods(5, 0.5, 600)),
+        (Facts(frozenset({"US"})), Periods(30, 5, 1800)),
+        (Facts(frozenset({"US"}), requested_procedure_priority="STAT"), Periods(2, 0.2, 60)),
+    ],
+)
+def test_periods_depend_on_priority_and_modality(facts: Facts, periods: Periods) -> None:
+    assert RULES.periods(facts) == periods
+
+
+@pytest.mark.parametrize(("priority", "seconds"), [*zip(Priority, (60, 180, 1800, 14400), strict=True)])
+def test_every_class_has_its_deadline(priority: Priority, seconds: float) -> None:
+    assert RULES.deadlines_s.of(priority) == seconds
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "whole", "found"),
+    [
+        ("brain", "MR BRAIN W/O", False, True),
+        ("CT", "MCT", True, False),
+        ("c?", "CT", True, True),
+        ("*голов*", "КТ ГОЛОВИ", False, True),
+        ("STRASSE", "straße", False, True),
+        ("[[]stat]*", "[STAT] head", False, True),
+    ],
+)
+def test_patterns(pattern: str, text: str, whole: bool, found: bool) -> None:
+    assert (first_match((pattern,), (text,), whole=whole) is not None) is found
+
+
+def test_a_filter_lets_through_what_is_included_and_not_excluded() -> None:
+    chosen = TextFilter(include=("head", "brain"), exclude=("phantom",))
+    assert [chosen.passes(text) for text in ("HEAD", "KNEE", "brain phantom", None, " ")] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not TextFilter(accept_missing=False).passes(None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("calling_ae_title:", "calling_ae:", r"line 15, priorities\.1\.when\.calling_ae: there is no such field"),
+        ("p2-urgent: 180", 'p2-urgent: "180"', r"deadlines_s\.p2-urgent: Input should be a valid number"),
+        ("p2-urgent: 180", "", r"deadlines_s\.p2-urgent: the field is missing"),
+        ("priority: p1-emergency\n", "priority: p0\n", r"priorities\.0\.priority: Input should be 'p1-emergency'"),
+        ("minimum_instances: 10", "minimum_instances: 0", r"minimum_instances: .*greater than or equal to 1"),
+        ("name: screening", "name: urgent-words", r"the file: priorities has urgent-words more than once"),
+        ("quiet_s: 5,", "quiet_s: 5000,", r"completeness\.2: released_s may not exceed quiet_s"),
+        (
+            "{ quiet_s: 5,",
+            "{ modality: [MR], quiet_s: 5,",
+            "the last entry of completeness must have no conditions",
+        ),
+        ("remember_days: 30", "remember_days: 30\nremember_days: 3", "remember_days: given twice"),
+        ("priorities:\n", "priorities: [\n", "is not YAML"),
+        ('when: { requested_procedure_priority: ["LOW*"] }', "when: {}", "needs at least one condition"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_sentence(old: str, new: str, sentence: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        parse_rules(TEXT.replace(old, new, 1), "/etc/rules.yaml")
+    said = str(caught.value)
+    assert said.startswith("rules file /etc/rules.yaml")
+    assert said.count("\n") == 0
+    assert "correct it and start again" in said
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="set SCANSTREAM_STREAMS_RULES_FILE"):
+        load_rules(tmp_path / "none.yaml")
+    cp1251 = tmp_path / "cp1251.yaml"
+    cp1251.write_bytes("revision: інсульт".encode("cp1251"))
+    with pytest.raises(ConfigurationError, match="cannot be read as UTF-8"):
+        load_rules(cp1251)
