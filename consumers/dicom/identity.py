@@ -66,8 +66,8 @@ def identity(result: InferenceResult, kind: str, source: Dataset) -> ObjectIdent
     """
     said = [to_json(finding) for finding in result.findings]
     for finding in said:
-        finding.pop("event_id")
-        finding.pop("occurred_at")
+        for of_this_run in ("event_id", "occurred_at", "finding_id", "task_id"):
+            finding.pop(of_this_run)
     content = json.dumps(
         {
             "series": result.series_instance_uid,

@@ -86,9 +86,20 @@ def _unicode(header: Dataset) -> Dataset:
     with warnings.catch_warnings():
         # Bytes that do not belong to the declared character set become U+FFFD; pydicom warns, the result stays.
         warnings.simplefilter("ignore")
-        decoded.decode()
+        _decode(decoded)
     decoded.SpecificCharacterSet = UTF8
     for keyword in _TYPE_2:
         if keyword not in decoded:
             setattr(decoded, keyword, "")
     return decoded
+
+
+def _decode(dataset: Dataset) -> None:
+    """Convert every element while the declared character set is still known.
+
+    ``Dataset.decode`` would first encode names that came as text (DICOM JSON) with the declared set, and lose them.
+    """
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _decode(item)
