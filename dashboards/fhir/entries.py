@@ -46,7 +46,7 @@ def requests(bundle: object) -> list[Request]:
         raise FhirRefusal(400, "structure", "the body must be a Bundle in JSON")
     if bundle.get("type") != "transaction":
         raise FhirRefusal(400, "not-supported", "Bundle.type must be transaction: send one", "Bundle.type")
-    entries = bundle.get("entry") or []
+    entries = bundle.get("entry", [])
     if not isinstance(entries, list):
         raise FhirRefusal(400, "structure", "Bundle.entry must be a list", "Bundle.entry")
     if len(entries) > MOST_ENTRIES:

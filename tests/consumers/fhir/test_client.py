@@ -1,0 +1,164 @@
+"""Every answer of a FHIR server becomes the error that says what the writer must do, and tells nobody's name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from consumers.fhir.bundle import transaction
+from consumers.fhir.client import FhirClient
+from consumers.fhir.outcomes import retry_after
+from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection, TransientFailure
+from schemas.events import DeliveryStatus
+from tests.consumers import results
+from tests.consumers.fhir.servers import Script, scripted
+from tests.tools import free_port
+
+BUNDLE: dict[str, Any] = transaction(results.result_with_findings(), results.headers()[0], "urn:example:mrn")
+PATIENT_ID = str(results.headers()[0].PatientID)
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[FhirClient, Script]]:
+    with scripted() as (url, script):
+        client = FhirClient(url, "s3cret", 5.0)
+        yield client, script
+        client.close()
+
+
+def response(*statuses: str) -> dict[str, Any]:
+    entries = [{"response": {"status": status, "location": f"Observation/{n}/_history/1"}} for n, status in
+               enumerate(statuses)]  # fmt: skip
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+
+
+def outcome(diagnostics: str) -> dict[str, Any]:
+    where = ["Bundle.entry[0]"]
+    issue = {"severity": "error", "code": "processing", "diagnostics": diagnostics, "expression": where}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def test_each_entry_has_its_own_outcome(server: tuple[FhirClient, Script]) -> None:
+    client, script = server
+    script.answer(200, response("200 OK", "201 Created", "201", "200 OK"))
+    objects = client.transact(BUNDLE)
+    assert [o.object_type for o in objects] == ["ImagingStudy", "Device", "Observation", "DiagnosticReport"]
+    assert [o.status_code for o in objects] == [200, 201, 201, 200]
+    assert {o.status for o in objects} == {DeliveryStatus.STORED}
+    assert objects[1].url == f"{client.base_url}/Observation/1"
+    assert objects[0].identifier == f"urn:oid:{results.result_with_findings().study_instance_uid}"
+    method, path, headers, body = script.asked[0]
+    assert (method, path) == ("POST", "/fhir")
+    assert headers["Authorization"] == "Bearer s3cret"
+    assert headers["Content-Type"] == "application/fhir+json"
+    assert body.startswith(b'{"resourceType":"Bundle"')
+
+
+def test_an_entry_that_was_refused_alone_is_failed(server: tuple[FhirClient, Script]) -> None:
+    client, script = server
+    answer = response("200 OK", "201 Created", "422 Unprocessable", "200 OK")
+    answer["entry"][2]["response"]["outcome"] = outcome(f"no such patient {PATIENT_ID}")
+    script.answer(200, answer)
+    failed = client.transact(BUNDLE)[2]
+    assert failed.status is DeliveryStatus.FAILED
+    assert failed.status_code == 422
+    assert PATIENT_ID not in str(failed.reason)
+
+
+@pytest.mark.parametrize("status", [400, 409, 412, 413, 422])
+def test_refusals_for_good(server: tuple[FhirClient, Script], status: int) -> None:
+    client, script = server
+    script.answer(status, outcome(f"Patient?identifier=x|{PATIENT_ID} is wrong, {PATIENT_ID} " + "long " * 100))
+    with pytest.raises(PermanentRejection) as caught:
+        client.transact(BUNDLE)
+    assert caught.value.code == status
+    text = str(caught.value)
+    assert PATIENT_ID not in text
+    assert "Bundle.entry[0]" in text
+    assert len(text) < 400
+    assert len(script.asked) == (2 if status == 409 else 1)
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 408, 429, 500, 502, 503, 504])
+def test_a_server_that_is_away_or_refuses_everybody_is_waited_for(
+    server: tuple[FhirClient, Script], status: int
+) -> None:
+    client, script = server
+    script.answer(status, b"<html>no</html>", Content_Type="text/html")
+    with pytest.raises(DestinationUnavailable, match=str(status)):
+        client.transact(BUNDLE)
+    with pytest.raises(DestinationUnavailable, match=str(status)):
+        client.probe()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_server_says_how_long(server: tuple[FhirClient, Script], status: int) -> None:
+    client, script = server
+    script.answer(status, outcome("busy"), Retry_After="17")
+    with pytest.raises(DestinationUnavailable) as caught:
+        client.transact(BUNDLE)
+    assert caught.value.retry_after_s == 17
+
+
+def test_retry_after_may_be_a_date() -> None:
+    now = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+    assert retry_after("Sun, 22 Nov 2026 12:01:00 GMT", now) == 60
+    assert retry_after("Sun, 22 Nov 2026 11:00:00 GMT", now) == 0
+    assert retry_after("soon", now) is None
+    assert retry_after(None, now) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>sign in</html>",
+        b"",
+        b"[]",
+        b"{}",
+        b'{"type": "transaction-response", "entry": []}',
+        b'{"type": "transaction-response", "entry": [1, 2, 3, 4]}',
+        b'{"type": "batch-response", "entry": [{}, {}, {}, {}]}',
+    ],
+)
+def test_an_answer_that_is_not_fhir_may_pass(server: tuple[FhirClient, Script], body: bytes) -> None:
+    client, script = server
+    script.answer(200, body)
+    with pytest.raises(TransientFailure):
+        client.transact(BUNDLE)
+
+
+def test_nobody_listens() -> None:
+    client = FhirClient(f"http://127.0.0.1:{free_port()}/fhir", None, 5.0)
+    with pytest.raises(DestinationUnavailable, match="SCANSTREAM_FHIR_BASE_URL"):
+        client.transact(BUNDLE)
+    client.close()
+
+
+def test_a_silent_server_is_not_waited_for_without_limit() -> None:
+    with scripted() as (url, script):
+        script.silent = threading.Event()
+        client = FhirClient(url, None, 0.3)
+        with pytest.raises(DestinationUnavailable, match="ReadTimeout"):
+            client.transact(BUNDLE)
+        script.silent.set()
+        client.close()
+
+
+def test_a_capability_statement_is_enough_for_a_probe(server: tuple[FhirClient, Script]) -> None:
+    client, script = server
+    script.answer(200, {"resourceType": "CapabilityStatement"})
+    client.probe()
+    assert script.asked[0][:2] == ("GET", "/fhir/metadata")
+    script.answer(200, b"<html>sign in</html>")
+    with pytest.raises(DestinationUnavailable):
+        client.probe()
+
+
+def test_a_wrong_base_url_is_said_at_the_start() -> None:
+    for wrong in ("", "ftp://x", "fhir.example.org", "http://"):
+        with pytest.raises(ConfigurationError, match="SCANSTREAM_FHIR_BASE_URL"):
+            FhirClient(wrong, None, 5.0)
