@@ -47,6 +47,7 @@ class SchemaRegistry:
             timeout=settings.timeout_s,
             headers={"accept": f"{_MEDIA_TYPE}, application/json", "content-type": _MEDIA_TYPE},
             transport=transport,
+            limits=httpx.Limits(max_keepalive_connections=0),  # asked once for each schema: nothing to keep open
         )
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, registry.Schema] = {}
@@ -82,10 +83,6 @@ class SchemaRegistry:
         if known is None:
             known = self._schemas[schema_id] = self._fetch(schema_id)
         return known
-
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
 
     def _register(self, record: str) -> int:
         subject = f"{registry.NAMESPACE}.{record}"

@@ -15,8 +15,8 @@ def codec_from(settings: RegistrySettings) -> Codec:
     Parameters
     ----------
     settings
-        With a URL, messages get Confluent framing; without, Avro single-object encoding. Both are read, but an id of
-        a registry only with a URL.
+        With a URL, messages get Confluent framing; without, Avro single-object encoding. Both are read, but an id
+        of a registry only with a URL.
 
     Raises
     ------

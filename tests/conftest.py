@@ -30,6 +30,15 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield servers
 
 
+@pytest.fixture(scope="session")
+def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the Confluent API of a real schema registry, shared by all tests."""
+    from tests.services import apicurio_registry
+
+    with apicurio_registry(tmp_path_factory.mktemp("apicurio")) as url:
+        yield url
+
+
 @pytest.fixture
 def kafka_settings(kafka: str) -> KafkaSettings:
     """Connection settings of the shared Kafka."""

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,10 +28,19 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 120.0)
 def module(
     name: str, *arguments: str, environment: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m name`` in its own session until the block ends."""
+    """``python -m name`` until the block ends."""
+    with program([sys.executable, "-m", name, *arguments], environment=environment, log=log) as child:
+        yield child
+
+
+@contextmanager
+def program(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in its own session until the block ends."""
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", name, *arguments],
+            command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -73,3 +84,37 @@ def kafka_broker(directory: Path) -> Iterator[str]:
 
         wait_for(up, f"the broker on port {port}", timeout_s=300.0)
         yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def apicurio_registry(directory: Path) -> Iterator[str]:
+    """A real Apicurio Registry with storage in memory; yields the URL of its Confluent API."""
+    import httpx
+
+    from dashboards.local import jars
+    from dashboards.local.java import runtime
+
+    java = runtime()
+    cache = jars.cache_directory()
+    (archive,) = jars.ensure(jars.locked("apicurio"), cache, java)
+    home = cache / archive.name.removesuffix(".tar.gz")
+    if not home.is_dir():
+        with tempfile.TemporaryDirectory(dir=cache) as temporary, tarfile.open(archive) as content:
+            content.extractall(f"{temporary}/whole", filter="data")
+            Path(temporary, "whole").replace(home)
+    port = free_port()
+    command = [str(java.executable), "-Xmx512m", "-XX:TieredStopAtLevel=1", "-jar", str(home / "quarkus-run.jar")]
+    environment = {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+    log = directory / "apicurio.log"
+    with program(command, environment=environment, log=log) as child:
+
+        def up() -> bool:
+            assert child.poll() is None, f"the registry ended: {log.read_text()}"
+            try:
+                return httpx.get(f"{url}/subjects", timeout=5.0).is_success
+            except httpx.TransportError:
+                return False
+
+        wait_for(up, f"the registry on port {port}", timeout_s=300.0)
+        yield url
