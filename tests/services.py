@@ -65,11 +65,11 @@ def stop(child: subprocess.Popen[bytes], timeout_s: float = 60.0) -> int:
 
 
 @contextmanager
-def kafka_broker(directory: Path) -> Iterator[str]:
-    """Our own local broker, empty; yields its bootstrap servers."""
+def kafka_broker(directory: Path, port: int | None = None) -> Iterator[str]:
+    """Our own local broker, empty or with what the directory holds; yields its bootstrap servers."""
     from dashboards.local.broker import answers
 
-    port = free_port()
+    port = port or free_port()
     environment = {
         "SCANSTREAM_DATA_DIR": str(directory),
         "SCANSTREAM_BROKER_PORT": str(port),
