@@ -1,0 +1,128 @@
+"""Frame numbers → frames of a stored instance (PS3.18 10.4.1.1.6). Blocking: called in threads.
+
+Native frames are cut out by position and encapsulated ones are sent as they are, so frames are never re-encoded;
+they are decoded only for a client that asks for uncompressed data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import get_expected_length, pixel_array
+
+from producers.dicomweb.media import OCTET_STREAM
+from producers.dicomweb.stored import OpenInstance
+from producers.dicomweb.transcode import decoding
+from producers.store import StoredInstance
+
+#: Transfer syntax → media type of its frames (PS3.18 table 8.7.3-5).
+FRAME_MEDIA_TYPES: Final = {
+    "1.2.840.10008.1.2.5": "image/dicom-rle",
+    "1.2.840.10008.1.2.4.50": "image/jpeg",
+    "1.2.840.10008.1.2.4.51": "image/jpeg",
+    "1.2.840.10008.1.2.4.57": "image/jpeg",
+    "1.2.840.10008.1.2.4.70": "image/jpeg",
+    "1.2.840.10008.1.2.4.80": "image/jls",
+    "1.2.840.10008.1.2.4.81": "image/jls",
+    "1.2.840.10008.1.2.4.90": "image/jp2",
+    "1.2.840.10008.1.2.4.91": "image/jp2",
+    "1.2.840.10008.1.2.4.92": "image/jpx",
+    "1.2.840.10008.1.2.4.93": "image/jpx",
+    "1.2.840.10008.1.2.4.201": "image/jphc",
+    "1.2.840.10008.1.2.4.202": "image/jphc",
+    "1.2.840.10008.1.2.4.203": "image/jphc",
+    "1.2.840.10008.1.2.4.100": "video/mpeg2",
+    "1.2.840.10008.1.2.4.101": "video/mpeg2",
+    "1.2.840.10008.1.2.4.102": "video/mp4",
+    "1.2.840.10008.1.2.4.103": "video/mp4",
+}
+
+_IMAGE: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
+
+
+def media_type_of(transfer_syntax_uid: str) -> str:
+    """Media type of frames as they are stored."""
+    return FRAME_MEDIA_TYPES.get(transfer_syntax_uid, OCTET_STREAM)
+
+
+def parse_frame_list(text: str) -> list[int]:
+    """Frame numbers, from 1, of a comma-separated list.
+
+    Raises
+    ------
+    ValueError
+        Something in the list is no frame number.
+    """
+    numbers = [int(part) for part in text.split(",") if part.isascii() and part.isdigit()]
+    if len(numbers) != len(text.split(",")) or min(numbers, default=0) < 1:
+        raise ValueError(f"frames are numbers from 1 on, separated by commas, not {text[:40]!r}")
+    return numbers
+
+
+def number_of_frames(instance: OpenInstance) -> int:
+    """Frames in the pixel data; 0 without any."""
+    if instance.pixels is None or not all(keyword in instance.header for keyword in _IMAGE):
+        return 0
+    return int(instance.header.get("NumberOfFrames") or 1)
+
+
+def stored_frames(instance: OpenInstance, numbers: Iterable[int]) -> Iterator[bytes]:
+    """Frames as they are stored; ``numbers`` must exist."""
+    if instance.pixels is None:
+        return
+    if instance.pixels.is_encapsulated:
+        yield from _encapsulated(instance, numbers)
+        return
+    bits = _bits_of_frame(instance)
+    for number in numbers:
+        first, last = (number - 1) * bits, number * bits
+        data = instance.pixel_bytes(first // 8, (last + 7) // 8 - first // 8)
+        yield data if bits % 8 == 0 else _cut_bits(data, first % 8, bits)
+
+
+def decoded_frames(stored: StoredInstance, numbers: Iterable[int]) -> Iterator[bytes]:
+    """Frames in little endian without compression, in the colour space in which they are stored.
+
+    Raises
+    ------
+    CannotDecode
+        The pixel data is broken.
+    """
+    data_set = dcmread(stored.path)
+    for number in numbers:
+        with decoding(stored):
+            frame = pixel_array(data_set, index=number - 1, raw=True).tobytes()
+        yield frame
+
+
+def _bits_of_frame(instance: OpenInstance) -> int:
+    total = number_of_frames(instance)
+    if int(instance.header.BitsAllocated) == 1:
+        return get_expected_length(instance.header, "pixels") // total
+    return get_expected_length(instance.header, "bytes") // total * 8
+
+
+def _encapsulated(instance: OpenInstance, numbers: Iterable[int]) -> Iterator[bytes]:
+    assert instance.pixels is not None  # noqa: S101 - the caller looked
+    header = instance.header
+    offsets = None
+    if "ExtendedOffsetTable" in header and "ExtendedOffsetTableLengths" in header:
+        offsets = (header.ExtendedOffsetTable, header.ExtendedOffsetTableLengths)
+    for number in numbers:
+        instance.stream.seek(instance.pixels.offset)
+        yield get_frame(
+            instance.stream,
+            number - 1,
+            extended_offsets=offsets,
+            number_of_frames=number_of_frames(instance),
+        )
+
+
+def _cut_bits(data: bytes, first: int, count: int) -> bytes:
+    """Bits of one frame that does not begin or end on a byte (PS3.5 8.1.1), moved to the first bit."""
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")[first : first + count]
+    return np.packbits(bits, bitorder="little").tobytes()

@@ -1,0 +1,81 @@
+"""A handler → an ASGI endpoint that is timed to its last byte and never answers with a traceback."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from producers.dicomweb.problem import Problem
+from producers.telemetry import Telemetry
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
+
+_CLIENT_WENT_AWAY = "499"
+
+
+class Measured:
+    """Endpoint of one route.
+
+    Parameters
+    ----------
+    handler
+        Makes the response, or raises :class:`~producers.dicomweb.problem.Problem`.
+    template
+        Path with parameter names: the label of the metric, so UIDs never are.
+    telemetry
+        Takes the observation.
+    """
+
+    def __init__(
+        self, handler: Callable[[Request], Awaitable[Response]], template: str, telemetry: Telemetry
+    ) -> None:
+        self._handler = handler
+        self._template = template
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        started = time.perf_counter()
+        status = _CLIENT_WENT_AWAY
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+            await response(scope, receive, noting)
+        except ClientDisconnect:
+            log.info("the client went away", extra=fields(route=self._template, method=request.method))
+        finally:
+            self._telemetry.observe(
+                "scanstream_http_request_seconds",
+                time.perf_counter() - started,
+                route=self._template,
+                method=request.method,
+                status=status,
+            )
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            return await self._handler(request)
+        except Problem as problem:
+            return problem.response()
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("request failed", extra=fields(route=self._template, method=request.method))
+            return Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "the gateway could not serve this request: its log says why; try again",
+            ).response()

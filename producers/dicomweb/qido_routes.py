@@ -1,0 +1,69 @@
+"""QIDO-RS: search for studies, series and instances (PS3.18 10.6)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from producers.dicomweb.media import DICOM_JSON, JSON
+from producers.dicomweb.problem import Problem
+from producers.dicomweb.query import parse_query, result
+from producers.dicomweb.requests import Service, accepted_type, uid_from_path
+from producers.store import Level
+from schemas.errors import InvalidMessage
+
+_PATH_KEYS: Final = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
+
+
+class QidoRoutes:
+    """Handlers of the Search transaction.
+
+    Parameters
+    ----------
+    service
+        Store, addresses and limits.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def studies(self, request: Request) -> Response:
+        """``/studies``."""
+        return await self._search(request, "study")
+
+    async def series(self, request: Request) -> Response:
+        """``/series`` and ``/studies/{study}/series``."""
+        return await self._search(request, "series")
+
+    async def instances(self, request: Request) -> Response:
+        """``/instances`` and those of a study or a series."""
+        return await self._search(request, "instance")
+
+    async def _search(self, request: Request, level: Level) -> Response:
+        media_type = accepted_type(request, (DICOM_JSON, JSON))
+        path = {
+            keyword: uid_from_path(request, name)
+            for name, keyword in _PATH_KEYS.items()
+            if name in request.path_params
+        }
+        try:
+            query = parse_query(level, request.query_params.multi_items(), path)
+            # One more than asked for tells whether there are more.
+            rows = await self._service.store.search(level, query.filters, query.limit + 1, query.offset)
+        except InvalidMessage as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+        warnings = list(query.warnings)
+        if len(rows) > query.limit:
+            rows.pop()
+            warnings.append("There are additional results that can be requested: use limit and offset")
+        response = Response(status_code=int(HTTPStatus.NO_CONTENT))
+        if rows:
+            found = [result(level, row, query, self._service.base_url) for row in rows]
+            response = Response(orjson.dumps(found), media_type=media_type)
+        for sentence in warnings:
+            response.headers.append("Warning", f'299 scanstream "{sentence}"')
+        return response

@@ -1,0 +1,229 @@
+"""Query parameters of QIDO-RS → a query, and rows of the index → DICOM JSON (PS3.18 10.6). Pure.
+
+Keys are keywords or tags; an attribute that nobody knows is an error with a sentence, never ignored, because a
+filter that is silently dropped answers with other people's studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+
+from producers.dicomweb.dicom_json import Json, key, person_name, value
+from producers.store.attributes import LEVELS, Attribute, Level
+from schemas.errors import InvalidMessage
+
+#: Never more in one response; the client is told to page.
+MAX_RESULTS: Final = 10_000
+
+_OPTIONS: Final = frozenset({"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"})
+_PARENT: Final[dict[Level, tuple[Level, ...]]] = {
+    "study": ("study",),
+    "series": ("study", "series"),
+    "instance": ("study", "series", "instance"),
+}
+#: Type 2 of PS3.18 table 10.6.3-3: present also when empty.
+_ALWAYS: Final = frozenset(
+    (
+        "StudyDate",
+        "StudyTime",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyID",
+    )
+)
+_REQUEST_ATTRIBUTES: Final = 0x00400275
+_IN_REQUEST: Final = frozenset({"ScheduledProcedureStepID", "RequestedProcedureID"})
+_COUNTS: Final = (
+    ("NumberOfStudyRelatedSeries", 0x00201206),
+    ("NumberOfStudyRelatedInstances", 0x00201208),
+    ("NumberOfSeriesRelatedInstances", 0x00201209),
+)
+
+
+@dataclass(frozen=True)
+class QidoQuery:
+    """One search.
+
+    Attributes
+    ----------
+    filters
+        DICOM keyword → matching value.
+    shown
+        Levels whose attributes a result carries.
+    limit, offset
+        Page.
+    warnings
+        Sentences for ``Warning`` header fields: what was asked for and is not done.
+    """
+
+    filters: Mapping[str, str]
+    shown: tuple[Level, ...]
+    limit: int
+    offset: int
+    warnings: tuple[str, ...]
+
+
+def parse_query(level: Level, parameters: Iterable[tuple[str, str]], path: Mapping[str, str]) -> QidoQuery:
+    """Query of a request.
+
+    Parameters
+    ----------
+    level
+        What a result is.
+    parameters
+        Query parameters in order, percent-decoded.
+    path
+        Keyword → UID that the path of the URL names.
+
+    Raises
+    ------
+    InvalidMessage
+        An attribute is unknown or given twice, or a page is no number.
+    """
+    filters = dict(path)
+    options: dict[str, str] = {}
+    included: list[str] = []
+    for name, text in parameters:
+        if name.lower() in _OPTIONS:
+            if name.lower() == "includefield":
+                included += [part for part in text.split(",") if part]
+            options[name.lower()] = text
+            continue
+        keyword = keyword_of(name)
+        if keyword in filters and filters[keyword] != text:
+            raise InvalidMessage(f"{keyword} is given twice: send one value, or a list of UIDs in it")
+        filters[keyword] = text
+    warnings = []
+    if options.get("fuzzymatching", "false").lower() == "true":
+        warnings.append("The fuzzymatching parameter is not supported. Only literal matching has been performed.")
+    shown, left_out = _shown(level, path, included)
+    if left_out:
+        warnings.append(f"These attributes are not in the index and are left out: {', '.join(left_out)}")
+    limit = _whole(options, "limit", MAX_RESULTS)
+    return QidoQuery(filters, shown, min(limit, MAX_RESULTS), _whole(options, "offset", 0), tuple(warnings))
+
+
+def keyword_of(name: str) -> str:
+    """DICOM keyword of a query key: a keyword, a tag of eight hexadecimal digits, or one in the request sequence.
+
+    Raises
+    ------
+    InvalidMessage
+        No attribute has that name.
+    """
+    sequence, dot, last = name.rpartition(".")
+    if dot and _tag_of(sequence) != _REQUEST_ATTRIBUTES:
+        raise InvalidMessage(f"{name}: inside sequences only RequestAttributesSequence can be matched")
+    keyword = keyword_for_tag(_tag_of(last)) if _tag_of(last) else ""
+    if not keyword:
+        raise InvalidMessage(
+            f"{name} is not in the DICOM dictionary: use a keyword such as PatientID or a tag such as 00100020"
+        )
+    return keyword
+
+
+def _tag_of(name: str) -> int:
+    if len(name) == 8 and all(character in "0123456789abcdefABCDEF" for character in name):
+        return int(name, 16)
+    return tag_for_keyword(name) or 0
+
+
+def _shown(level: Level, path: Mapping[str, str], included: list[str]) -> tuple[tuple[Level, ...], list[str]]:
+    """Levels in a result: its own, those that the path leaves open, and those of included attributes."""
+    named = {"study": "StudyInstanceUID" in path, "series": "SeriesInstanceUID" in path, "instance": False}
+    shown = {item for item in _PARENT[level] if item == level or not named[item]}
+    left_out = []
+    for name in included:
+        if name == "all":
+            shown |= set(_PARENT[level])
+            continue
+        keyword = keyword_of(name)
+        homes = [item for item in _PARENT[level] if keyword in {attribute.keyword for attribute in LEVELS[item]}]
+        if homes:
+            shown |= set(homes)
+        elif keyword not in _ANSWERED:
+            left_out.append(keyword)
+    return tuple(item for item in _PARENT[level] if item in shown), left_out
+
+
+_ANSWERED: Final = frozenset(
+    {name for name, _ in _COUNTS}
+    | {"SpecificCharacterSet", "InstanceAvailability", "RetrieveURL", "ModalitiesInStudy"}
+    | {"RequestAttributesSequence", "AvailableTransferSyntaxUID"}
+)
+
+
+def _whole(options: Mapping[str, str], name: str, default: int) -> int:
+    text = options.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise InvalidMessage(f"{name} must be a whole number from 0 on")
+    return int(text)
+
+
+def result(level: Level, row: Mapping[str, Any], query: QidoQuery, base_url: str) -> Json:
+    """One result.
+
+    Parameters
+    ----------
+    level
+        What the row is.
+    row
+        Columns of the index.
+    query
+        Says which levels are shown.
+    base_url
+        Root of the DICOMweb service, for RetrieveURL.
+    """
+    found: Json = {
+        "00080005": value("CS", "ISO_IR 192"),
+        "00080056": value("CS", "ONLINE"),
+        "00081190": value("UR", retrieve_url(level, row, base_url)),
+    }
+    request: Json = {}
+    for parent in _PARENT[level]:
+        for attribute in LEVELS[parent]:
+            if parent in query.shown or attribute.vr == "UI":
+                target = request if attribute.keyword in _IN_REQUEST else found
+                _add(target, attribute, row.get(attribute.keyword))
+    if request:
+        found[key(_REQUEST_ATTRIBUTES)] = value("SQ", request)
+    if row.get("ModalitiesInStudy"):
+        found["00080061"] = value("CS", *sorted(str(row["ModalitiesInStudy"]).split(",")))
+    for keyword, tag in _COUNTS:
+        if row.get(keyword) is not None:
+            found[key(tag)] = value("IS", int(row[keyword]))
+    if row.get("transfer_syntax_uid"):
+        found["00083002"] = value("UI", str(row["transfer_syntax_uid"]))
+    return dict(sorted(found.items()))
+
+
+def retrieve_url(level: Level, row: Mapping[str, Any], base_url: str) -> str:
+    """WADO-RS URL of what a row is."""
+    url = f"{base_url}/studies/{row['StudyInstanceUID']}"
+    if level != "study":
+        url += f"/series/{row['SeriesInstanceUID']}"
+    if level == "instance":
+        url += f"/instances/{row['SOPInstanceUID']}"
+    return url
+
+
+def _add(target: Json, attribute: Attribute, stored: str | int | None) -> None:
+    if stored is None or stored == "":
+        if attribute.keyword in _ALWAYS:
+            target[key(attribute.tag)] = value(attribute.vr)
+        return
+    if attribute.vr == "PN":
+        target[key(attribute.tag)] = value("PN", *(person_name(name) for name in str(stored).split("\\")))
+        return
+    values = str(stored).split("\\") if isinstance(stored, str) else [stored]
+    target[key(attribute.tag)] = value(dictionary_VR(attribute.tag), *values)

@@ -1,0 +1,64 @@
+"""What every handler needs: the service it belongs to, and the checked parts of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import Request
+
+from producers.dicomweb.media import MediaType, choose, parse_accept
+from producers.dicomweb.problem import Problem
+from producers.store import InstanceStore, is_uid
+
+#: 4 GiB is what an explicit length of a pixel data element can say (PS3.5 7.1).
+MAX_PART_BYTES: Final = 4 * 1024**3
+MAX_ARTIFACT_BYTES: Final = 512 * 1024**2
+
+
+@dataclass(frozen=True)
+class Service:
+    """Store, address and limits of one DICOMweb service.
+
+    Attributes
+    ----------
+    base_url
+        Root of the service as clients see it, without a trailing slash.
+    max_part_bytes, max_artifact_bytes
+        Largest instance of a STOW request and largest artifact, in bytes.
+    """
+
+    store: InstanceStore
+    base_url: str
+    max_part_bytes: int = MAX_PART_BYTES
+    max_artifact_bytes: int = MAX_ARTIFACT_BYTES
+
+
+def uid_from_path(request: Request, name: str) -> str:
+    """UID of the path; 400 when it is none."""
+    uid = str(request.path_params[name])
+    if not is_uid(uid):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, f"the {name} in the path is not a UID: digits and dots, at most 64 characters"
+        )
+    return uid
+
+
+def accept_of(request: Request) -> tuple[MediaType, ...]:
+    """Media ranges of the ``accept`` query parameter, else of the header field (PS3.18 8.3.3.1)."""
+    return parse_accept(request.query_params.get("accept") or request.headers.get("accept"))
+
+
+def accepted_type(request: Request, offered: Sequence[str]) -> str:
+    """Best of the offered media types; 406 when the client accepts none of them."""
+    chosen = choose(accept_of(request), offered)
+    if chosen is None:
+        raise not_acceptable(f"this resource is available as {' or '.join(offered)}: ask for one of them")
+    return chosen
+
+
+def not_acceptable(detail: str) -> Problem:
+    """406 with what the client could ask for instead."""
+    return Problem(HTTPStatus.NOT_ACCEPTABLE, detail)

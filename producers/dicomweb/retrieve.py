@@ -1,0 +1,101 @@
+"""``Accept`` → in which form instances and frames are sent (PS3.18 8.7.3 and 10.4). Pure.
+
+Without a ``transfer-syntax`` parameter the default is Explicit VR Little Endian; uncompressed objects are sent as
+they are stored. ``transfer-syntax=*`` takes everything as it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from producers.dicomweb.frames import media_type_of
+from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType
+from producers.dicomweb.transcode import EXPLICIT_LITTLE, UNCOMPRESSED
+
+CanDecode = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class InstanceForm:
+    """How instances are sent: wrapped in multipart or alone, and which are decoded first."""
+
+    wrapping: Literal["multipart", "single"]
+    decoded: frozenset[str] = frozenset()
+
+
+def choose_instance_form(
+    accepted: Iterable[MediaType], transfer_syntaxes: Sequence[str], can_decode: CanDecode
+) -> InstanceForm | None:
+    """Form in which all instances of these transfer syntaxes are sent; ``None`` when no range allows one.
+
+    Parameters
+    ----------
+    accepted
+        Media ranges, best first.
+    transfer_syntaxes
+        Of each instance to send.
+    can_decode
+        Whether a transfer syntax can be turned into Explicit VR Little Endian here.
+    """
+    for media_range in accepted:
+        wrapping = _wrapping(media_range, len(transfer_syntaxes))
+        if wrapping is None:
+            continue
+        wanted = media_range.parameters.get("transfer-syntax")
+        if media_range.name == "*/*":
+            wanted = "*"
+        changed = frozenset(uid for uid in transfer_syntaxes if not _as_stored(uid, wanted))
+        if not changed:
+            return InstanceForm(wrapping)
+        if wanted in (None, EXPLICIT_LITTLE) and all(can_decode(uid) for uid in changed):
+            return InstanceForm(wrapping, changed)
+    return None
+
+
+def _wrapping(media_range: MediaType, count: int) -> Literal["multipart", "single"] | None:
+    if media_range.matches(MULTIPART_RELATED) and media_range.parameters.get("type", DICOM) in (
+        DICOM,
+        "application/*",
+        "*/*",
+    ):
+        return "multipart"
+    return "single" if media_range.name == DICOM and count == 1 else None
+
+
+def _as_stored(transfer_syntax_uid: str, wanted: str | None) -> bool:
+    if wanted is None:
+        return transfer_syntax_uid in UNCOMPRESSED
+    return wanted in ("*", transfer_syntax_uid)
+
+
+@dataclass(frozen=True)
+class FrameForm:
+    """How frames are sent: ``media_type`` of each, its transfer syntax, and whether they are decoded for it."""
+
+    media_type: str
+    transfer_syntax_uid: str
+    decoded: bool = False
+
+    @property
+    def content_type(self) -> str:
+        """``Content-Type`` of one frame."""
+        return f"{self.media_type}; transfer-syntax={self.transfer_syntax_uid}"
+
+
+def choose_frame_form(
+    accepted: Iterable[MediaType], transfer_syntax_uid: str, can_decode: CanDecode
+) -> FrameForm | None:
+    """Form in which the frames of an instance are sent; ``None`` when no range allows one."""
+    stored = media_type_of(transfer_syntax_uid)
+    for media_range in accepted:
+        if not media_range.matches(MULTIPART_RELATED):
+            continue
+        inner = MediaType(media_range.parameters.get("type", "*/*").lower())
+        wanted = media_range.parameters.get("transfer-syntax", "*")
+        if inner.matches(stored) and wanted in ("*", transfer_syntax_uid):
+            return FrameForm(stored, transfer_syntax_uid)
+        if inner.matches(OCTET_STREAM) and wanted in ("*", EXPLICIT_LITTLE) and can_decode(transfer_syntax_uid):
+            return FrameForm(OCTET_STREAM, EXPLICIT_LITTLE, decoded=stored != OCTET_STREAM)
+    return None

@@ -1,0 +1,115 @@
+"""A stored Part 10 file → its header, its pixel data and its bytes, for WADO-RS. Blocking: called in threads.
+
+The header is read up to the pixel data, which is then found by position, so one frame of a large object does not
+read the others. Nothing is validated: what was accepted can be read back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO, Final
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+
+from producers.dicomweb.dicom_json import PIXEL_DATA
+from producers.store import StoredInstance
+from producers.store.headers import DEFLATED, encoding_of
+
+UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the pixel data is.
+
+    Attributes
+    ----------
+    tag, vr
+        One of the three pixel data attributes, and its value representation.
+    offset
+        Position of its value in the stream of the data set.
+    length
+        Of the value in bytes; :data:`UNDEFINED_LENGTH` for encapsulated data.
+    """
+
+    tag: int
+    vr: str
+    offset: int
+    length: int
+
+    @property
+    def is_encapsulated(self) -> bool:
+        """Whether the value is a sequence of fragments (PS3.5 A.4)."""
+        return self.length == UNDEFINED_LENGTH
+
+
+@dataclass(frozen=True)
+class OpenInstance:
+    """A stored instance while its file is open: everything before the pixel data, and where that is."""
+
+    stored: StoredInstance
+    header: Dataset
+    pixels: PixelElement | None
+    stream: BinaryIO
+
+    def pixel_bytes(self, offset: int, count: int) -> bytes:
+        """Bytes of the pixel data, counted from the start of its value."""
+        assert self.pixels is not None  # noqa: S101 - asked for by callers that looked
+        self.stream.seek(self.pixels.offset + offset)
+        return self.stream.read(count)
+
+
+@contextmanager
+def opened(stored: StoredInstance) -> Iterator[OpenInstance]:
+    """Open a stored instance and read its header.
+
+    Raises
+    ------
+    OSError
+        The file is gone.
+    """
+    with stored.path.open("rb") as file:
+        file.seek(stored.data_set_offset)
+        stream: BinaryIO = file
+        if stored.transfer_syntax_uid in DEFLATED:
+            stream = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read()))
+        header, pixels = _read_header(stream, stored.transfer_syntax_uid)
+        yield OpenInstance(stored, header, pixels, stream)
+
+
+def _read_header(stream: BinaryIO, transfer_syntax_uid: str) -> tuple[Dataset, PixelElement | None]:
+    found: list[tuple[int, str | None, int]] = []
+
+    def at_pixel_data(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag in PIXEL_DATA:
+            found.append((int(tag), vr, length))
+            return True
+        return False
+
+    encoding = encoding_of(transfer_syntax_uid)
+    header = read_dataset(stream, not encoding.explicit, encoding.little_endian, stop_when=at_pixel_data)
+    if not found:
+        return header, None
+    # The reader puts itself back to the start of the element that it stopped at.
+    tag, vr, length = found[-1]
+    head_bytes = 8 if vr is None else 12
+    return header, PixelElement(tag, vr or "OW", stream.tell() + head_bytes, length)
+
+
+def file_bytes(stored: StoredInstance) -> int:
+    """Length of the Part 10 file."""
+    return stored.data_set_offset + stored.size_bytes
+
+
+def file_chunks(stored: StoredInstance) -> Iterator[bytes]:
+    """The Part 10 file in chunks of at most 1 MiB."""
+    with stored.path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk

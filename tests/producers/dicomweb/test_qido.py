@@ -1,0 +1,182 @@
+"""QIDO-RS against the real index: keys, wildcards, ranges, pages, Cyrillic."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from dicomweb_client.api import DICOMwebClient
+
+from producers.dicomweb.query import keyword_of, parse_query
+from schemas.errors import InvalidMessage
+from tests.producers.dicomweb.conftest import Gateway
+from tests.producers.dicomweb.objects import STOW_TYPE, mr_image, part10, stow_body
+
+
+@pytest.fixture
+def archive(http: httpx.Client) -> httpx.Client:
+    """Two studies: 1.2.1 of Шевченко (two series, three images; ISO_IR 192), 1.2.2 of Леся (one; ISO_IR 144)."""
+    images = [
+        mr_image("1.2.1", "1.2.1.1", name="Шевченко^Тарас"),
+        mr_image("1.2.1", "1.2.1.1", name="Шевченко^Тарас"),
+        mr_image("1.2.1", "1.2.1.2", name="Шевченко^Тарас"),
+        mr_image("1.2.2", "1.2.2.1", name="Українка^Леся", charset="ISO_IR 144"),
+    ]
+    images[1].InstanceNumber = 2
+    images[2].Modality = "SR"
+    images[3].PatientID = "P-2"
+    images[3].StudyDate = "20240215"
+    images[3].AccessionNumber = "B-18"
+    body = stow_body([part10(image) for image in images])
+    assert http.post("/studies", content=body, headers={"Content-Type": STOW_TYPE}).status_code == 200
+    return http
+
+
+def studies(http: httpx.Client, **parameters: str) -> set[str]:
+    response = http.get("/studies", params=parameters)
+    assert response.status_code in (200, 204), response.text
+    found = response.json() if response.content else []
+    return {item["0020000D"]["Value"][0] for item in found}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, {"1.2.1", "1.2.2"}),
+        ({"PatientID": "P-1"}, {"1.2.1"}),
+        ({"00100020": "P-2"}, {"1.2.2"}),
+        ({"PatientID": "P-*"}, {"1.2.1", "1.2.2"}),
+        ({"PatientID": "P-?"}, {"1.2.1", "1.2.2"}),
+        ({"PatientID": "nobody"}, set()),
+        ({"PatientName": "Шевченко*"}, {"1.2.1"}),
+        ({"PatientName": "шевченко^тарас"}, {"1.2.1"}),
+        ({"PatientName": "*Леся"}, {"1.2.2"}),
+        ({"StudyDate": "20240131"}, {"1.2.1"}),
+        ({"StudyDate": "20240201-"}, {"1.2.2"}),
+        ({"StudyDate": "-20240201"}, {"1.2.1"}),
+        ({"StudyDate": "20240101-20241231"}, {"1.2.1", "1.2.2"}),
+        ({"StudyInstanceUID": "1.2.1,1.2.2"}, {"1.2.1", "1.2.2"}),
+        ({"StudyInstanceUID": "1.2.1\\1.2.9"}, {"1.2.1"}),
+        ({"ModalitiesInStudy": "SR"}, {"1.2.1"}),
+        ({"AccessionNumber": "B-18", "PatientSex": "F"}, {"1.2.2"}),
+        ({"AccessionNumber": "B-18", "PatientSex": "M"}, set()),
+        ({"AccessionNumber": ""}, {"1.2.1", "1.2.2"}),
+    ],
+)
+def test_matching(archive: httpx.Client, parameters: dict[str, str], expected: set[str]) -> None:
+    assert studies(archive, **parameters) == expected
+
+
+def test_study_has_the_required_attributes(gateway: Gateway, archive: httpx.Client) -> None:
+    (study,) = DICOMwebClient(gateway.dicom_web).search_for_studies(search_filters={"PatientID": "P-1"})
+    assert study["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Шевченко^Тарас"}]}
+    assert study["00080061"] == {"vr": "CS", "Value": ["MR", "SR"]}
+    assert study["00201206"] == {"vr": "IS", "Value": [2]}
+    assert study["00201208"] == {"vr": "IS", "Value": [3]}
+    assert study["00080056"] == {"vr": "CS", "Value": ["ONLINE"]}
+    assert study["00081190"] == {"vr": "UR", "Value": [f"{gateway.dicom_web}/studies/1.2.1"]}
+    assert study["00080090"] == {"vr": "PN"}
+    assert study["00100030"] == {"vr": "DA"}
+    required = {"00080020", "00080030", "00080050", "00100020", "00100040", "0020000D", "00200010"}
+    assert required <= study.keys()
+    assert "0020000E" not in study
+
+
+def test_cyrillic_of_both_character_sets_is_unicode(archive: httpx.Client) -> None:
+    found = archive.get("/studies", params={"AccessionNumber": "B-18"})
+    assert "Українка^Леся" in found.content.decode("utf-8")
+    assert found.json()[0]["00080005"] == {"vr": "CS", "Value": ["ISO_IR 192"]}
+
+
+def test_series_of_a_study_and_of_all(gateway: Gateway, archive: httpx.Client) -> None:
+    client = DICOMwebClient(gateway.dicom_web)
+    of_study = client.search_for_series("1.2.1")
+    assert {item["0020000E"]["Value"][0] for item in of_study} == {"1.2.1.1", "1.2.1.2"}
+    assert of_study[0]["00201209"] == {"vr": "IS", "Value": [2]}
+    assert of_study[0]["00080060"] == {"vr": "CS", "Value": ["MR"]}
+    assert of_study[0]["00200011"] == {"vr": "IS", "Value": [3]}
+    assert of_study[0]["00081190"]["Value"] == [f"{gateway.dicom_web}/studies/1.2.1/series/1.2.1.1"]
+    assert "00100010" not in of_study[0]
+    everywhere = client.search_for_series(search_filters={"Modality": "MR"})
+    assert {item["0020000E"]["Value"][0] for item in everywhere} == {"1.2.1.1", "1.2.2.1"}
+    assert "00100010" in everywhere[0]
+
+
+def test_instances_of_a_series_a_study_and_all(gateway: Gateway, archive: httpx.Client) -> None:
+    client = DICOMwebClient(gateway.dicom_web)
+    of_series = client.search_for_instances("1.2.1", "1.2.1.1")
+    assert [item["00200013"]["Value"] for item in of_series] == [[1], [2]]
+    assert of_series[0]["00280010"] == {"vr": "US", "Value": [8]}
+    assert of_series[0]["00083002"] == {"vr": "UI", "Value": ["1.2.840.10008.1.2.1"]}
+    assert len(client.search_for_instances("1.2.1")) == 3
+    assert len(client.search_for_instances(search_filters={"InstanceNumber": "1"})) == 3
+
+
+@pytest.mark.parametrize("fields", [["PatientName"], ["00100010"], ["all"], ["SeriesInstanceUID,PatientName"]])
+def test_includefield_of_a_level_above(archive: httpx.Client, fields: list[str]) -> None:
+    found = archive.get("/studies/1.2.1/series", params={"includefield": fields}).json()
+    assert all("00100010" in item for item in found)
+
+
+def test_pages_and_the_word_that_there_are_more(archive: httpx.Client) -> None:
+    first = archive.get("/instances", params={"limit": "3"})
+    assert len(first.json()) == 3
+    assert "additional results" in first.headers["warning"]
+    rest = archive.get("/instances", params={"limit": "3", "offset": "3"})
+    assert len(rest.json()) == 1
+    assert "warning" not in rest.headers
+    assert archive.get("/instances", params={"offset": "4"}).status_code == 204
+
+
+def test_what_is_not_done_is_said(archive: httpx.Client) -> None:
+    fuzzy = archive.get("/studies", params={"fuzzymatching": "true"})
+    assert "Only literal matching has been performed" in fuzzy.headers["warning"]
+    left_out = archive.get("/studies", params={"includefield": "PatientAge"})
+    assert "PatientAge" in left_out.headers["warning"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/studies?Nonsense=1", "Nonsense is not in the DICOM dictionary"),
+        ("/studies?99999999=1", "99999999 is not in the DICOM dictionary"),
+        ("/studies?SOPInstanceUID=1.2", "SOPInstanceUID cannot be matched at study level"),
+        ("/studies?PatientAge=030Y", "PatientAge cannot be matched"),
+        ("/studies?limit=-1", "limit must be a whole number"),
+        ("/studies?offset=x", "offset must be a whole number"),
+        ("/studies?PatientID=a&PatientID=b", "PatientID is given twice"),
+        ("/studies/1.2.1/series?StudyInstanceUID=1.2.2", "StudyInstanceUID is given twice"),
+        ("/studies?includefield=Nonsense", "Nonsense is not in the DICOM dictionary"),
+        ("/instances?InstanceNumber=one", "InstanceNumber must be a whole number"),
+        ("/studies/nonsense/series", "not a UID"),
+    ],
+)
+def test_wrong_queries_are_400_with_a_sentence(archive: httpx.Client, path: str, sentence: str) -> None:
+    response = archive.get(path)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert sentence in response.json()["detail"]
+
+
+def test_xml_is_406(archive: httpx.Client) -> None:
+    assert archive.get("/studies", headers={"Accept": "application/dicom+xml"}).status_code == 406
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RequestedProcedureID", "00401001", "RequestAttributesSequence.RequestedProcedureID", "00400275.00401001"],
+)
+def test_request_attributes_have_many_names(name: str) -> None:
+    assert keyword_of(name) == "RequestedProcedureID"
+
+
+def test_other_sequences_cannot_be_matched() -> None:
+    with pytest.raises(InvalidMessage, match="only RequestAttributesSequence"):
+        parse_query("study", [("ReferencedStudySequence.StudyInstanceUID", "1")], {})
+
+
+def test_requested_procedure_is_answered_in_its_sequence(http: httpx.Client) -> None:
+    image = mr_image("1.2.1")
+    image.RequestedProcedureID = "RP-7"
+    http.post("/studies", content=stow_body([part10(image)]), headers={"Content-Type": STOW_TYPE})
+    (series,) = http.get("/series", params={"RequestAttributesSequence.RequestedProcedureID": "RP-7"}).json()
+    assert series["00400275"]["Value"] == [{"00401001": {"vr": "SH", "Value": ["RP-7"]}}]
