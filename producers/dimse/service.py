@@ -31,7 +31,7 @@ class Session:
     contexts
         Accepted presentation contexts by id.
     delivered
-        Study Instance UID → instances of it that this association delivered.
+        Study Instance UID → instances of it that were new with this association.
     """
 
     association_id: str

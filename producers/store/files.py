@@ -80,7 +80,9 @@ def move_into_place(source: Path, target: Path, touched: set[Path]) -> None:
             touched.add(missing.parent)
             missing = missing.parent
         target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+    # A commit that failed may have renamed it already; its next attempt comes here again.
+    if source.exists() or not target.exists():
+        source.replace(target)
     touched.add(target.parent)
 
 

@@ -62,7 +62,7 @@ class InstanceStore:
     ) -> None:
         self.root = root
         self.outbox = box
-        self._lock = lock
+        self._lock: int | None = lock
         self._writer = writer
         self._readers = readers
         self._watermark = watermark
@@ -218,12 +218,15 @@ class InstanceStore:
         )
 
     def close(self) -> None:
-        """Finish what was begun, then close everything."""
+        """Finish what was begun, then close everything; closing again does nothing."""
+        if self._lock is None:
+            return
         self._files.shutdown(wait=True)
         self._writer.close()
         self._queries.shutdown(wait=True)
         self._readers.close()
         os.close(self._lock)
+        self._lock = None
 
     def _intake(self, received: Received, done: Callable[[PutOutcome], None]) -> None:
         """In a file thread: read the headers, write the file, hand over to the writer."""
