@@ -70,7 +70,8 @@ class LogFile:
         self._stream.close()
 
     def _json_line(self, line: bytes) -> bytes:
-        self.last_line = line.decode("utf-8", "replace").strip()
+        text = line.decode("utf-8", "replace").rstrip()
+        self.last_line = text.strip()
         if line.startswith(b"{") and line.endswith(b"}"):
             return line + b"\n"
         wrapped = {
@@ -78,7 +79,7 @@ class LogFile:
             "level": "WARNING",
             "process": self._process,
             "logger": "stderr",
-            "event": self.last_line,
+            "event": text,
         }
         return json.dumps(wrapped, ensure_ascii=False).encode() + b"\n"
 

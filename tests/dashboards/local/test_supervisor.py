@@ -36,7 +36,13 @@ WORK = """
 REFUSE = "import sys; sys.stderr.write('scanstream tiny: port 5 is in use: set TINY_PORT\\n'); sys.exit(78)"
 ONCE = "from producers.process import notify; notify('READY=1')"
 CRASH = "import sys; sys.exit('no luck today')"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+DEAF = """
+import signal, time
+from producers.process import notify
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+notify("READY=1")
+time.sleep(600)
+"""
 
 MAIN = """
     import os, sys
@@ -82,8 +88,8 @@ def gone(pid: int) -> bool:
 def test_processes_become_ready_and_stop_in_stages(tmp_path):
     programs = [(name, work(tmp_path, name), stage, False) for name, stage in (("b", 2), ("g", 1), ("w", 0))]
     with supervised(tmp_path, *programs, ("once", ONCE, 0, True)) as child:
+        wait_for(lambda: now(tmp_path).process("once").state is State.DONE, "the end of the one that has an end")
         wait_for(lambda: now(tmp_path).ready, "all to be ready")
-        assert now(tmp_path).process("once").state is State.DONE
         pids = [process.pid for process in now(tmp_path).processes if process.pid]
         assert stop(child) == 0
     assert (tmp_path / "order").read_text().split() == ["w", "g", "b"]
@@ -122,7 +128,7 @@ def test_a_crash_is_tried_again_with_its_last_words_as_reason(tmp_path):
 
 def test_no_process_outlives_a_killed_supervisor(tmp_path):
     with supervised(tmp_path, ("w", work(tmp_path, "w"), 0, False), ("deaf", DEAF, 0, False)) as child:
-        wait_for(lambda: now(tmp_path).process("w").state is State.READY, "ready")
+        wait_for(lambda: now(tmp_path).ready, "ready")
         pids = [process.pid for process in now(tmp_path).processes if process.pid]
         child.kill()
         child.wait()
@@ -133,6 +139,7 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path):
 
 def test_told_twice_it_kills_who_does_not_listen(tmp_path):
     with supervised(tmp_path, ("deaf", DEAF, 0, False)) as child:
+        wait_for(lambda: now(tmp_path).ready, "ready")
         deaf = now(tmp_path).process("deaf").pid
         assert deaf is not None
         child.send_signal(signal.SIGINT)
