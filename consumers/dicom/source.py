@@ -97,7 +97,7 @@ def _unicode(header: Dataset) -> Dataset:
 def _decode(dataset: Dataset) -> None:
     """Convert every element while the declared character set is still known.
 
-    ``Dataset.decode`` would first encode names that came as text (DICOM JSON) with the declared set, and lose them.
+    ``Dataset.decode`` would encode names that came as text (DICOM JSON) with the declared set, and lose them.
     """
     for element in dataset:
         if element.VR == "SQ":

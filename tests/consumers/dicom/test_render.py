@@ -147,7 +147,8 @@ def test_the_report_measures_the_segment() -> None:
     assert len(groups) == 1
     items = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in groups[0].ContentSequence}
     (found,) = result_with_findings().findings
-    assert items["Tracking Unique Identifier"].UID == found.tracking_uid
+    tracking_uid = str(items["Tracking Unique Identifier"].UID)
+    assert tracking_uid == found.tracking_uid
     volume = items["Volume"].MeasuredValueSequence[0]
     assert (float(volume.NumericValue), volume.MeasurementUnitsCodeSequence[0].CodeValue) == (1234.5, "mL")
     assert items["Volume"].ContentSequence[0].ConceptCodeSequence[0].CodeValue == "126030"
