@@ -31,7 +31,7 @@ from tests.integration.stack import LiveStack, live_stack, wait_for
 from tests.studies import small_study
 
 PEER = "dicom-ai-router==0.3.0"
-ENGINE_STAGE = "infer"
+ENGINE_STAGE = "inferring"
 
 
 def measure(stack: LiveStack, studies: int) -> tuple[list[float], list[float]]:

@@ -95,7 +95,7 @@ def _all_ready(stack: LiveStack) -> bool:
         processes = stack.processes()
     except (FileNotFoundError, KeyError, json.JSONDecodeError):
         return False
-    return bool(processes) and all(process["state"] == "ready" for process in processes.values())
+    return bool(processes) and all(process["state"] in {"ready", "done"} for process in processes.values())
 
 
 def _why(stack: LiveStack) -> str:
