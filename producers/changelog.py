@@ -72,7 +72,9 @@ def read_partitions(
     config = consumer_config(settings, client_id, f"{client_id}.changelog")
     consumer = new_consumer(config | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
     try:
-        wanted = sorted(_all_partitions(consumer, topic) if partitions is None else partitions)
+        # Asking for the topic first also tells the client its leaders; else it waits half a second for them.
+        existing = _all_partitions(consumer, topic)
+        wanted = sorted(existing if partitions is None else partitions)
         return _read(consumer, topic, wanted, stop or threading.Event(), timeout_s, clock)
     except KafkaException as error:
         raise DestinationUnavailable(f"{topic} could not be read: {error.args[0].str()}") from error
