@@ -124,6 +124,9 @@ class ClaimCheck:
         study = study_of(retrieve_url)
 
         def retrieve(client: DICOMwebClient) -> list[Dataset]:
+            if len(sop_instance_uids) == 1:
+                uids = (study, series_instance_uid, sop_instance_uids[0])
+                return [client.retrieve_instance(*uids, media_types=_AS_STORED)]
             return list(client.retrieve_series(study, series_instance_uid, media_types=_AS_STORED))
 
         return _exactly(self._ask(retrieve_url, retrieve), sop_instance_uids)
@@ -139,6 +142,9 @@ class ClaimCheck:
         study = study_of(retrieve_url)
 
         def retrieve(client: DICOMwebClient) -> list[Dataset]:
+            if len(sop_instance_uids) == 1:
+                uids = (study, series_instance_uid, sop_instance_uids[0])
+                return [header_of(client.retrieve_instance_metadata(*uids))]
             documents = client.retrieve_series_metadata(study, series_instance_uid)
             wanted = set(sop_instance_uids)
             return [header_of(item) for item in documents if _sop_instance_uid(item) in wanted]
@@ -286,7 +292,7 @@ def _failures(root: str) -> Iterator[None]:
             f"the gateway {root} does not answer ({type(error).__name__}): check that its process runs and that "
             "SCANSTREAM_GATEWAY_PUBLIC_URL can be reached from here"
         ) from error
-    except (requests.RequestException, httpx.HTTPError, ValueError) as error:
+    except (requests.RequestException, httpx.HTTPError, ValueError, LookupError) as error:
         raise TransientFailure(
             f"the response of the gateway {root} cannot be read: {type(error).__name__}"
         ) from error

@@ -85,9 +85,10 @@ def _element(element: DataElement, url: str) -> dict[str, Any]:
         return {"vr": vr, "Value": items} if items else {"vr": vr}
     if vr in _BINARY:
         return _binary("OW" if " " in vr else vr, element.value, url, element.tag in PIXEL_DATA)
-    if element.is_empty:
+    multiplicity = element.VM
+    if multiplicity == 0:
         return {"vr": _settled(vr)}
-    values = element.value if element.VM > 1 else [element.value]
+    values = element.value if multiplicity > 1 else [element.value]
     return {"vr": _settled(vr), "Value": [_json_value(vr, item) for item in values]}
 
 

@@ -22,6 +22,8 @@ from producers.store import StoredInstance
 from producers.store.headers import DEFLATED, encoding_of
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+#: A deflated object may claim any size; what is beyond this is not read.
+_MAX_INFLATED_BYTES: Final = 1024**3
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
@@ -79,7 +81,7 @@ def opened(stored: StoredInstance) -> Iterator[OpenInstance]:
         file.seek(stored.data_set_offset)
         stream: BinaryIO = file
         if stored.transfer_syntax_uid in DEFLATED:
-            stream = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read()))
+            stream = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), _MAX_INFLATED_BYTES))
         header, pixels = _read_header(stream, stored.transfer_syntax_uid)
         yield OpenInstance(stored, header, pixels, stream)
 
