@@ -160,6 +160,15 @@ def test_down_stops_it_and_a_second_start_is_refused(tmp_path):
         assert child.wait(20) == 0
 
 
+def test_a_wrong_setting_is_said_in_the_foreground(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCANSTREAM_API_PORT", "eighty")
+    with pytest.raises(
+        ConfigurationError, match=r"ApiSettings is wrong \(port: .*correct the environment variable"
+    ):
+        supervisor.detach(tmp_path)
+    assert stack.read(tmp_path) is None
+
+
 def test_an_idle_stack_costs_no_cpu(tmp_path):
     with supervised(tmp_path, ("w", work(tmp_path, "w"), 0, False)) as child:
         wait_for(lambda: now(tmp_path).ready, "ready")
