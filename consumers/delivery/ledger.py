@@ -37,9 +37,9 @@ class Ledger:
         return len(self._pending)
 
     def take(self, offset: int) -> bool:
-        """Note that an offset was read; ``False`` where it was finished in an earlier life."""
+        """Note that an offset was read; ``False`` where it was read before, in this life or an earlier one."""
         self._next = max(self._next, offset + 1)
-        if offset in self._finished:
+        if offset in self._finished or offset in self._pending:
             return False
         self._pending.add(offset)
         return True
