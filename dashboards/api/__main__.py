@@ -14,9 +14,9 @@ from dashboards.fhir.store import FhirStore
 from dashboards.live.follow import Follower
 from dashboards.live.view import LiveView
 from producers.process import Process, run
-from schemas.codec import Codec
+from producers.schema_registry import codec_from
 from schemas.errors import ConfigurationError
-from schemas.settings import ApiSettings, KafkaSettings
+from schemas.settings import ApiSettings, KafkaSettings, RegistrySettings
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
 def _body(process: Process) -> None:
     settings = ApiSettings()
     view = LiveView()
-    follower = Follower(KafkaSettings(), Codec(), view, process.telemetry)
+    follower = Follower(KafkaSettings(), codec_from(RegistrySettings()), view, process.telemetry)
     context = ApiContext(view, follower.missing, process.telemetry, lambda: datetime.now(UTC))
     with (
         listen(settings.host, settings.port) as listener,

@@ -8,13 +8,13 @@ from typing import Final
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-#: Gauges that say that something waits or is away, with words for people.
+#: Gauges that say that something waits or is away: the process that means it, and words for people.
 GAUGES: Final = {
-    "scanstream_outbox_rows": "events not yet on Kafka",
-    "scanstream_outbox_oldest_seconds": "age of the oldest of them, s",
-    "scanstream_associations": "open DICOM associations",
-    "scanstream_studies_open": "studies that still arrive",
-    "scanstream_destination_up": "destination answers (1) or not (0)",
+    "scanstream_associations": ("gateway", "open DICOM associations"),
+    "scanstream_outbox_rows": ("gateway", "events not yet on Kafka"),
+    "scanstream_outbox_oldest_seconds": ("gateway", "age of the oldest of them, s"),
+    "scanstream_studies_open": ("streams", "studies that still arrive"),
+    "scanstream_destination_up": (None, "far side answers (1) or not (0)"),
 }
 
 
@@ -33,15 +33,21 @@ def read_backlog(metrics: Mapping[str, str]) -> list[dict[str, object]]:
                 text = client.get(url).raise_for_status().text
             except httpx.HTTPError:
                 continue
-            found += [{"process": process, **gauge} for gauge in gauges(text)]
+            found += gauges(process, text)
     return found
 
 
-def gauges(exposition: str) -> list[dict[str, object]]:
-    """Gauges of interest in a Prometheus text. Pure."""
+def gauges(process: str, exposition: str) -> list[dict[str, object]]:
+    """Gauges of interest of one process in the Prometheus text format. Pure."""
     return [
-        {"metric": sample.name, "about": GAUGES[sample.name], "labels": dict(sample.labels), "value": sample.value}
+        {
+            "process": process,
+            "metric": sample.name,
+            "about": GAUGES[sample.name][1],
+            "labels": dict(sample.labels),
+            "value": sample.value,
+        }
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
-        if sample.name in GAUGES
+        if sample.name in GAUGES and GAUGES[sample.name][0] in (process, None)
     ]

@@ -56,9 +56,9 @@ def ask(address: SecretStr, query: str, parameters: dict[str, Any] | None = None
         # 2: reading only, but settings may be given along (ClickHouse's `readonly`)
         answer = client.query(query, parameters=parameters, settings={"readonly": 2})
     except DatabaseError as error:
-        raise InvalidInput(f"the audit store refuses the query ({_first_line(error)}): correct it") from error
+        raise InvalidInput(f"the audit store refuses the query ({_said(error)}): correct it") from error
     except ClickHouseError as error:
-        raise DestinationUnavailable(f"the audit store broke off ({_first_line(error)}): try again") from error
+        raise DestinationUnavailable(f"the audit store broke off ({_said(error)}): try again") from error
     finally:
         client.close()
     return Rows(tuple(answer.column_names), answer.result_rows)
@@ -70,5 +70,7 @@ def _place(address: SecretStr) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _said(error: Exception) -> str:
+    """What the server said, without what the client wraps around it."""
+    said = " ".join(str(error).split()).rpartition("DB::Exception: ")[2]
+    return said.rpartition(" (for url")[0] or said[:300]

@@ -7,9 +7,23 @@ from pathlib import Path
 
 
 def resident_bytes(pid: int | None) -> int | None:
-    """Resident memory of a process, in bytes."""
+    """Resident memory of a process and of those that it started, in bytes."""
     text = _read(pid, "statm")
-    return None if text is None else int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if text is None:
+        return None
+    own = int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return own + sum(resident_bytes(child) or 0 for child in _children(pid))
+
+
+def _children(pid: int | None) -> list[int]:
+    """Processes that a process started; empty where the kernel does not tell."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in path.read_text(encoding="ascii").split()]
+        except OSError:
+            continue
+    return found
 
 
 def uptime_s(pid: int | None) -> float | None:

@@ -50,8 +50,6 @@ def study_tables(study: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_head(study), timeline_table(study)]
     for task in study["tasks"]:
         parts.extend(_findings(task))
-    if study["objects"]:
-        parts.append(objects_table(study))
     if not study["tasks"] and study["ready_at"] is not None:
         parts.append(Text("No model applies to this study.", style="yellow"))
     return Group(*parts)
@@ -124,20 +122,16 @@ def _findings(task: dict[str, Any]) -> Iterator[Text]:
         yield Text(f"note: {remark}", style="yellow")
 
 
-def objects_table(study: dict[str, Any]) -> Table:
-    """Objects made of the study, with where they are."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("object", "at", "status"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("address", overflow="fold")
+def objects_text(study: dict[str, Any]) -> Text:
+    """Objects made of the study: what became of each, and its address in one piece."""
+    text = Text()
     for item in study["objects"]:
-        table.add_row(
-            item["name"],
-            item["destination"],
-            Text(item["status"], style=_STYLES.get(item["status"], "")),
-            item["url"] or item["reason"] or item["identifier"],
-        )
-    return table
+        text.append(f"{item['name']:<18}", style="dim")
+        text.append(item["status"], style=_STYLES.get(item["status"], ""))
+        text.append(f" by {item['destination']}\n")
+        text.append(f"{'':<18}{item['url'] or item['reason'] or item['identifier']}\n")
+    text.rstrip()
+    return text
 
 
 def milliseconds(value: float) -> str:

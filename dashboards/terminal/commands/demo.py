@@ -27,9 +27,9 @@ def demo(
     Exit code 0 only when every claim on the screen was checked and is true.
     """
     from dashboards.demo.run import run
-    from dashboards.terminal.output import emit_json
+    from dashboards.terminal.output import emit_json, messages, results
 
-    report = run(data_dir, out, keep=keep)
+    report = run(data_dir, out, messages() if as_json else results(), keep=keep)
     if as_json:
         emit_json(report)
     if not report["ok"]:

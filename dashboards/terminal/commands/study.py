@@ -25,7 +25,7 @@ def study(
     from dashboards.terminal.client import Api
     from dashboards.terminal.endpoints import resolve
     from dashboards.terminal.output import emit_json, messages, results
-    from dashboards.terminal.study_table import finished, study_tables, waiting
+    from dashboards.terminal.study_table import finished, objects_text, study_tables, waiting
     from schemas.errors import InvalidInput
 
     api = Api(resolve(data_dir).api)
@@ -45,3 +45,4 @@ def study(
         emit_json(known)
     else:
         results().print(study_tables(known))
+        results().print(objects_text(known), soft_wrap=True)

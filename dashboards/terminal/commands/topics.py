@@ -33,7 +33,7 @@ def topics(
                     "topic": row.name,
                     "state": row.state,
                     "partitions": row.partitions,
-                    "messages": counts.get(row.name),
+                    "messages_at_most": counts.get(row.name),
                     "differences": list(row.differences),
                 }
                 for row in rows
@@ -46,7 +46,7 @@ def topics(
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("topic", no_wrap=True)
         table.add_column("partitions", justify="right")
-        table.add_column("messages", justify="right")
+        table.add_column("messages, at most", justify="right")
         table.add_column("state")
         for row in rows:
             good = row.state in ("equal", "created")
