@@ -25,10 +25,14 @@ _INSTANT: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d{4}(?:-\d\d(?:-\d
 
 @dataclass(frozen=True)
 class Condition:
-    """One SQL condition on the table ``resource`` (alias ``r``) and its values."""
+    """One SQL condition on the table ``resource`` (alias ``r``) and its values.
+
+    ``typed`` says that it holds only for resources of the type that is searched.
+    """
 
     sql: str
     values: tuple[str | int, ...]
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,19 @@ class Query:
     after: int | None = None
     only_total: bool = False
     used: tuple[tuple[str, str], ...] = field(default=())
+
+
+def where(query: Query, *more: Condition) -> tuple[str, list[str | int]]:
+    """SQL of all conditions, and its values.
+
+    The type is a condition only where no other one implies it: with it, SQLite would walk through all resources
+    of the type instead of asking the search index.
+    """
+    conditions = [*query.conditions, *more]
+    if not any(condition.typed for condition in conditions):
+        conditions.insert(0, Condition("r.type = ?", (query.resource_type,)))
+    values = [value for condition in conditions for value in condition.values]
+    return " AND ".join(f"({condition.sql})" for condition in conditions), values
 
 
 def supported(resource_type: str) -> list[str]:
@@ -206,7 +223,7 @@ def _millis(moment: datetime) -> int:
 def _indexed(resource_type: str, parameter: str, choices: list[Condition]) -> Condition:
     either = _any(choices)
     sql = f"r.seq IN (SELECT seq FROM search WHERE type = ? AND parameter = ? AND {either.sql})"  # noqa: S608 - no values
-    return Condition(sql, (resource_type, parameter, *either.values))
+    return Condition(sql, (resource_type, parameter, *either.values), typed=True)
 
 
 def _any(choices: list[Condition]) -> Condition:

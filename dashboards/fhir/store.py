@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
@@ -133,19 +132,18 @@ class FhirStore:
 
     def search(self, wanted: query.Query) -> Page:
         """Matches of a search, one page of them."""
-        conditions = [query.Condition("r.type = ?", (wanted.resource_type,)), *wanted.conditions]
-        where, values = _joined(conditions)
+        selected, values = query.where(wanted)
         with self._database.read() as connection:
-            counted = f"SELECT count(*) FROM resource r WHERE {where}"  # noqa: S608 - conditions have placeholders
+            counted = f"SELECT count(*) FROM resource r WHERE {selected}"  # noqa: S608 - conditions have placeholders
             (total,) = connection.execute(counted, values).fetchone()
             if wanted.only_total:
                 return Page((), total, None)
             if wanted.after is not None:
-                where, values = _joined([*conditions, query.Condition("r.seq < ?", (wanted.after,))])
+                selected, values = query.where(wanted, query.Condition("r.seq < ?", (wanted.after,)))
             paged = (
-                "SELECT r.seq, r.type, r.id, v.version, v.updated, v.body FROM resource r "  # noqa: S608 - as above
-                "JOIN version v ON v.type = r.type AND v.id = r.id AND v.version = r.version "
-                f"WHERE {where} ORDER BY r.seq DESC LIMIT ?"
+                "SELECT p.seq, v.type, v.id, v.version, v.updated, v.body FROM "  # noqa: S608 - as above
+                f"(SELECT * FROM resource r WHERE {selected} ORDER BY r.seq DESC LIMIT ?) p "
+                "JOIN version v ON v.type = p.type AND v.id = p.id AND v.version = p.version ORDER BY p.seq DESC"
             )
             found = connection.execute(paged, (*values, wanted.count + 1)).fetchall()
         page = found[: wanted.count]
@@ -229,8 +227,8 @@ def _find(connection: sqlite3.Connection, resource_type: str, criteria: str) -> 
     wanted = query.parse(resource_type, parse_qsl(criteria, keep_blank_values=True))
     if not wanted.conditions:
         raise FhirRefusal(412, "multiple-matches", "the criteria select nothing in particular: give an identifier")
-    where, values = _joined([query.Condition("r.type = ?", (resource_type,)), *wanted.conditions])
-    sql = f"SELECT r.id FROM resource r WHERE {where} LIMIT 2"  # noqa: S608 - conditions have placeholders
+    selected, values = query.where(wanted)
+    sql = f"SELECT r.id FROM resource r WHERE {selected} LIMIT 2"  # noqa: S608 - conditions have placeholders
     return [row[0] for row in connection.execute(sql, values)]
 
 
@@ -242,11 +240,6 @@ def _load(connection: sqlite3.Connection, kind: str, key: str, version: int | No
     )
     row = connection.execute(sql, (kind, key, version)).fetchone()
     return Stored(*row) if row else None
-
-
-def _joined(conditions: list[query.Condition]) -> tuple[str, list[Any]]:
-    values = [value for condition in conditions for value in condition.values]
-    return " AND ".join(f"({condition.sql})" for condition in conditions), values
 
 
 def _body(resource: Json, resource_id: str, version: int, moment: int) -> bytes:
