@@ -1,7 +1,7 @@
 """What the demonstration must find: the volume that this release's model gives for this series.
 
-It tells whether the system works, not how the patient is: the model was made for T1-weighted images, and this series
-is proton density.
+It tells whether the system works, not how the patient is: the model was made for T1-weighted images, and this
+series is proton density.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from dashboards.demo.stages import Reached
 from dashboards.demo.tables import stage_table
-from dashboards.terminal.study_table import milliseconds
 
 
 class Screen:
@@ -78,9 +77,7 @@ class Screen:
             said = {stage.name for stage in self._stages}
             for stage in known:
                 if stage.name not in said:
-                    self.console.print(
-                        Text(f"{stage.name}: {milliseconds(stage.ms)} after the first image"), soft_wrap=True
-                    )
+                    self.console.print(Text(f"reached: {stage.name}"), soft_wrap=True)
         self._stages = known
 
     def _now(self) -> RenderableType:

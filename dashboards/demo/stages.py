@@ -23,12 +23,12 @@ class StageSpec:
 
 SPECS: Final = (
     StageSpec("received", "first image arrived", "gateway"),
-    StageSpec("durable", "every image confirmed: on disk, and in the outbox", "gateway"),
+    StageSpec("durable", "every image on disk and in the outbox", "gateway"),
     StageSpec("assembled", "declared complete", "streams"),
-    StageSpec("queued", "priority and deadline stamped, task on its topic", "streams"),
+    StageSpec("queued", "priority and deadline stamped, task created", "streams"),
     StageSpec("fetched", "images retrieved by the worker (WADO-RS)", "worker"),
     StageSpec("inferred", "model run", "worker"),
-    StageSpec("result", "result, finding and status in one Kafka transaction", "worker"),
+    StageSpec("result", "result and finding in one Kafka transaction", "worker"),
     StageSpec("stored: stow", "SEG and SR in the PACS (STOW-RS)", "writer-stow"),
     StageSpec("stored: fhir", "DiagnosticReport on the FHIR server", "writer-fhir"),
     StageSpec("audit", "every event in ClickHouse", "writer-audit"),
@@ -85,6 +85,9 @@ def _of_task(task: dict[str, Any]) -> dict[str, datetime]:
     stages = {} if task["result"] is None else {s["name"]: s["duration_ms"] for s in task["result"]["stages"]}
     if "preprocessing" in moments and "fetch" in stages:
         times["fetched"] = moments["preprocessing"] + timedelta(milliseconds=stages["fetch"])
+    elif "inferring" in moments:
+        # the worker tells how long fetching took together with the result; until then, this late at the latest
+        times["fetched"] = moments["inferring"]
     # what the model gave is worked up from here on
     if "postprocessing" in moments:
         times["inferred"] = moments["postprocessing"]

@@ -50,9 +50,7 @@ def findings(evidence: Evidence) -> RenderableType:
     grid.add_column()
     model = evidence.result.model
     grid.add_row("found", Text(f"brain volume {evidence.volume_ml:.1f} mL", style="bold"))
-    grid.add_row(
-        "expected", f"{SMALLEST_ML:.0f} to {LARGEST_ML:.0f} mL: what this model gives here, not a clinical truth"
-    )
+    grid.add_row("expected", f"{SMALLEST_ML:.0f} to {LARGEST_ML:.0f} mL: what this model gives for this series")
     grid.add_row("model", f"{model.name} {model.version} on {model.engine}")
     grid.add_row("agree", f"event, SR, FHIR Observation and {voxels:,} voxels: the same volume")
     grid.add_row("", "SEG and the mask that the worker kept: equal voxel by voxel")
