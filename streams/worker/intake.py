@@ -108,9 +108,10 @@ class Intake:
 
     def close(self) -> None:
         """Leave; what is not answered by now is abandoned and will be done again."""
-        if self._started:
+        try:
             self._write_answers()
-        self._consumer.close()
+        finally:
+            self._consumer.close()
 
     def _reach_kafka(self) -> bool:
         """Whether the transactional producer is registered."""

@@ -197,7 +197,7 @@ def test_a_gateway_that_is_away_is_waited_for(
     store(gateway.dicom_web, images)
     port = free_port()
     asked = task_for(images, f"http://127.0.0.1:{port}/dicom-web", P1)
-    other = task_for(images, gateway.dicom_web, P4)
+    other = task_for(images, gateway.dicom_web, P4, task_id=f"{asked.task_id}-other")
     submit(kafka_settings, asked, other)
     with worker(kafka_settings, tmp_path):
         out.until(lambda: TaskState.PREPROCESSING in out.states(asked.task_id), "the first try")
