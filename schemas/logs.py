@@ -48,7 +48,7 @@ def configure(process: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for package in ("schemas", "producers", "engines", "streams", "consumers", "dashboards"):
+    for package in ("schemas", "producers", "engines", "streams", "consumers", "dashboards", "__main__"):
         logging.getLogger(package).setLevel(level)
 
 

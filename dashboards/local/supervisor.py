@@ -31,7 +31,7 @@ from schemas.errors import ConfigurationError, ScanstreamError
 from schemas.logs import JsonFormatter, fields
 from schemas.settings import ProcessSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("dashboards.local.supervisor")  # also when run as __main__
 
 STOP_TIMEOUT_S: Final = sum(STAGE_TIMEOUTS_S)
 LOOK_INTERVAL_S: Final = 0.05
