@@ -152,9 +152,7 @@ class Relay:
 
     def _session(self) -> None:
         """Settle what a predecessor left, then publish until something fails."""
-        publisher = EventPublisher(
-            self._kafka, self._codec, self._identity.source, self._telemetry, self._identity.transactional_id
-        )
+        publisher = self._new_publisher()
         self._register(publisher)
         if self._stop.is_set():
             return
@@ -169,6 +167,12 @@ class Relay:
             self._measure()
             if not rows:
                 self._outbox.committed.wait(_RETRY_S)
+
+    def _new_publisher(self) -> EventPublisher:
+        identity = self._identity
+        return EventPublisher(
+            self._kafka, self._codec, identity.source, self._telemetry, identity.transactional_id
+        )
 
     def _register(self, publisher: EventPublisher) -> None:
         """One producer keeps trying, so a broker that comes back is used at once."""
