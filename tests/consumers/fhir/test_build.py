@@ -1,0 +1,30 @@
+"""The writer's destination is built from the environment, and a wrong setting is said at the start."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.fhir.destination import build
+from producers.process import Process
+from schemas.errors import ConfigurationError
+from schemas.settings import ProcessSettings
+from tests.consumers.fhir.servers import scripted
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted() as (url, script):
+        monkeypatch.setenv("SCANSTREAM_FHIR_BASE_URL", url)
+        monkeypatch.setenv("SCANSTREAM_FHIR_TOKEN", "s3cret")
+        destination = build(Process("writer-fhir", ProcessSettings()))
+        assert destination.name == "fhir"
+        script.answer(200, {"resourceType": "CapabilityStatement"})
+        destination.probe()
+        headers = script.asked[0][2]
+        assert headers["Authorization"] == "Bearer s3cret"
+        assert headers["User-Agent"] == "scanstream writer-fhir"
+
+
+def test_a_wrong_base_url_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCANSTREAM_FHIR_BASE_URL", "fhir.example.org")
+    with pytest.raises(ConfigurationError, match="SCANSTREAM_FHIR_BASE_URL"):
+        build(Process("writer-fhir", ProcessSettings()))
