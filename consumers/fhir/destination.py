@@ -68,6 +68,10 @@ class FhirDestination:
         """Ask the server for its capabilities."""
         self._client.probe()
 
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self._client.close()
+
 
 def build(process: Process) -> FhirDestination:
     """Destination from the settings of the environment.

@@ -19,6 +19,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         assert destination.name == "fhir"
         script.answer(200, {"resourceType": "CapabilityStatement"})
         destination.probe()
+        destination.close()
         headers = script.asked[0][2]
         assert headers["Authorization"] == "Bearer s3cret"
         assert headers["User-Agent"] == "scanstream writer-fhir"
