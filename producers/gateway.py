@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -34,12 +35,15 @@ log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 10.0
 _RELAY_DRAIN_S: Final = 5.0
+#: Files open besides associations: HTTP connections, files being written and read, the index, Kafka.
+_OTHER_FILES: Final = 512
 
 
 def body(process: Process) -> None:
     """Run the gateway until ``process.stop`` is set."""
     configured = GatewaySettings()
     kafka, registry = KafkaSettings(), RegistrySettings()
+    raise_file_limit(configured.max_associations + _OTHER_FILES)
     with listening_socket(configured.http_host, configured.http_port) as http_socket:
         settings = configured.model_copy(update={"http_port": http_socket.getsockname()[1]})
         arrivals = Arrivals(process.instance, settings.base_url(), process.source)
@@ -116,6 +120,20 @@ def listening_socket(host: str, port: int) -> socket.socket:
             f"HTTP port {port} on {host} cannot be opened ({error.strerror}): stop the program that has it or set "
             "SCANSTREAM_GATEWAY_HTTP_PORT"
         ) from error
+
+
+def raise_file_limit(needed: int) -> None:
+    """Let this process have as many files open as its limits allow for; warn when the system does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    if possible < needed:
+        log.warning(
+            "the limit of open files is too low for all associations: raise it (ulimit -Hn) or lower "
+            "SCANSTREAM_GATEWAY_MAX_ASSOCIATIONS",
+            extra=fields(limit=possible, needed=needed),
+        )
 
 
 class WebServer(uvicorn.Server):
