@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from contextlib import closing
@@ -39,8 +40,19 @@ def _body(process: Process) -> None:
             while not process.stop.is_set() and not follower.wait_caught_up(0.1):
                 pass
             if not process.stop.is_set():
+                _settle_memory()
                 process.ready()
                 process.stop.wait()
+
+
+def _settle_memory() -> None:
+    """Spare requests the pauses of full garbage collections, up to 0.3 s with ten thousand studies.
+
+    What was read so far is no cycle and stays; what comes is freed by its reference counts.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 def _fhir_store(process: Process) -> FhirStore:

@@ -56,7 +56,7 @@ def run(data_dir: Path | None, out: Path, console: Console, *, keep: bool = Fals
             copies["overlay"],
         )
         _show(console, found, progress, copies)
-        _next_steps(console, found.study.study_instance_uid, state, up=up)
+        _next_steps(console, found, state, up=up)
     except DemoFailed as error:
         log = log_of(state, error.process)
         answer = failure(progress, error.stage, str(error), log)
@@ -80,12 +80,18 @@ def _show(console: Console, found: Found, progress: Progress, copies: dict[str, 
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def _next_steps(console: Console, uid: str, state: Path, *, up: bool) -> None:
-    console.print()
+def _next_steps(console: Console, found: Found, state: Path, *, up: bool) -> None:
+    uid = found.study.study_instance_uid
+    api = found.evidence.report_url.partition("/fhir/")[0]
+    lines = [
+        f"worklist: {api}/#{uid}",
+        f"next: scanstream study {uid} --data-dir {state}",
+        f"      scanstream send FOLDER --data-dir {state}",
+    ]
     if not up:
-        console.print(
-            Text(f"The stack has ended; scanstream up --data-dir {state} brings it back at the same addresses."),
-            soft_wrap=True,
+        lines.insert(
+            0, f"The stack has ended; scanstream up --data-dir {state} brings it back, addresses and all."
         )
-    console.print(Text(f"next: scanstream study {uid} --data-dir {state}"), soft_wrap=True)
-    console.print(Text(f"      scanstream send FOLDER --data-dir {state}"), soft_wrap=True)
+    console.print()
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

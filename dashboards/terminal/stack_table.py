@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from dashboards.local.stack import Stack, State
 from dashboards.terminal.machine import resident_bytes, uptime_s
-from dashboards.terminal.output import messages
 
 _STYLES: Final = {
     State.READY: "green",
@@ -95,56 +91,3 @@ def span(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def state_line(stack: Stack) -> Text:
-    """The processes in one line, coloured by state."""
-    text = Text()
-    for process in stack.processes:
-        text.append(f"{process.name} ", style=_STYLES.get(process.state, "dim"))
-        if process.state not in (State.READY, State.DONE):
-            text.append(f"({process.state.value}) ", style="dim")
-    return text
-
-
-class Watch:
-    """Shows on standard error how the stack comes up: live on a terminal, else a line per change."""
-
-    def __init__(self) -> None:
-        self._console = messages()
-        self._live: Live | None = None
-        self._said: dict[str, State] = {}
-        self._started = datetime.now(UTC)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, transient=True, auto_refresh=False)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Show changes from now on as lines."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def show(self, stack: Stack) -> None:
-        """Take in the stack as it is now."""
-        if self._live is not None:
-            self._live.update(processes_table(stack), refresh=True)
-        for process in stack.processes:
-            before = self._said.get(process.name)
-            if process.state is before:
-                continue
-            self._said[process.name] = process.state
-            if self._live is None and (before is not None or process.state is not State.STARTING):
-                seconds = (datetime.now(UTC) - self._started).total_seconds()
-                because = f": {process.reason}" if process.reason and process.state is not State.READY else ""
-                self._console.print(
-                    Text(f"{seconds:6.1f} s  {process.name} {process.state.value}{because}"), soft_wrap=True
-                )

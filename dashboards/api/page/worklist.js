@@ -3,7 +3,8 @@
 
 const INTERVAL_MS = 2000;
 const FINAL = ["completed", "failed", "cancelled"];
-const opened = new Set();
+// a study in the address (…/#UID) is shown opened
+const opened = new Set(location.hash.length > 1 ? [location.hash.slice(1)] : []);
 
 function make(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -29,7 +30,7 @@ function duration(ms) {
 }
 
 function time(text) {
-  return new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(text).toLocaleTimeString("en-GB");
 }
 
 function priority(task) {
@@ -42,7 +43,7 @@ function priority(task) {
 function state(task) {
   const cell = make("td", task.state === "failed" ? "failed" : "", task.state.replace("_", " "));
   if (FINAL.includes(task.state)) {
-    if (task.reason) cell.append(make("span", "small", task.reason));
+    if (task.reason) cell.append(make("span", "small wrap", task.reason));
     return cell;
   }
   const fill = make("i", "");
@@ -69,14 +70,23 @@ function findings(task) {
   if (task.result.outcome === "no_findings") cell.append("nothing found");
   if (task.result.outcome === "could_not_run") cell.append(make("span", "failed", "could not run"));
   for (const finding of task.result.findings) {
-    const numbers = finding.measurements.map((item) => `${item.value.toLocaleString([], { maximumFractionDigits: 1 })} ${item.unit}`);
-    const element = make("div", "", finding.name, numbers.length ? make("span", "small", numbers.join(", ")) : null);
-    if (finding.warnings.length) element.append(make("span", "small failed", finding.warnings.join("; ")));
-    cell.append(element);
+    const numbers = finding.measurements.map((item) => `${item.value.toLocaleString("en", { maximumFractionDigits: 1 })} ${item.unit}`);
+    cell.append(make("div", "", `${finding.name} ${numbers.join(", ")}`));
   }
-  const said = task.result.warnings.join("; ") || task.result.reason;
-  if (said) cell.append(make("span", "small", said));
+  const said = remarks(task);
+  if (said.length) {
+    const note = make("span", "small p2", said.length === 1 ? "1 remark" : `${said.length} remarks`);
+    note.title = said.join("\n");
+    cell.append(note);
+  }
   return cell;
+}
+
+// What must be said beside the numbers, each sentence once.
+function remarks(task) {
+  if (!task.result) return [];
+  const all = [task.result.reason, ...task.result.warnings, ...task.result.findings.flatMap((finding) => finding.warnings)];
+  return [...new Set(all.filter(Boolean))];
 }
 
 function results(study, task) {
@@ -108,7 +118,7 @@ function way(study) {
 function rowsOf(study) {
   const uid = study.study_instance_uid;
   const task = study.tasks.find((item) => !FINAL.includes(item.state)) || study.tasks[study.tasks.length - 1];
-  const about = [study.modalities.join(", "), study.instance_count === null ? "" : `${study.instance_count} images`,
+  const about = [study.modalities.join(", "), study.instance_count === null ? "" : study.instance_count === 1 ? "1 image" : `${study.instance_count} images`,
     study.accession_number || ""].filter(Boolean).join(" · ");
   const row = make("tr", "row",
     make("td", "", task ? priority(task) : "—"),
@@ -123,7 +133,8 @@ function rowsOf(study) {
   row.addEventListener("click", toggle);
   row.addEventListener("keydown", (event) => { if (event.key === "Enter") toggle(); });
   if (!opened.has(uid)) return [row];
-  const cell = make("td", "", way(study), make("div", "uid", `StudyInstanceUID ${uid}`));
+  const cell = make("td", "", way(study), ...study.tasks.flatMap(remarks).map((said) => make("div", "p2", said)),
+    make("div", "uid", `StudyInstanceUID ${uid}`));
   cell.colSpan = 7;
   return [row, make("tr", "detail", cell)];
 }

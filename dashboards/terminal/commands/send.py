@@ -48,7 +48,7 @@ def send(
     if as_json:
         emit_json(summary(answers, skipped, seconds))
     else:
-        _tell(answers, seconds, target)
+        _tell(answers, seconds, target, "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}")
     if failed or any(item.named for item in skipped):
         raise typer.Exit(1)
 
@@ -105,7 +105,7 @@ def _tell_skipped(skipped: list[Skipped]) -> None:
             remark(f"skipped: {item.path} {item.reason}")
 
 
-def _tell(answers: list[Answer], seconds: float, target: Target) -> None:
+def _tell(answers: list[Answer], seconds: float, target: Target, where: str) -> None:
     from dashboards.terminal.output import results
 
     stored = [answer for answer in answers if answer.stored]
@@ -118,4 +118,4 @@ def _tell(answers: list[Answer], seconds: float, target: Target) -> None:
         highlight=False,
     )
     for uid in studies_of(answers):
-        console.print(f"  follow: scanstream study {uid} --follow", soft_wrap=True, highlight=False)
+        console.print(f"  follow: scanstream study {uid} --follow{where}", soft_wrap=True, highlight=False)

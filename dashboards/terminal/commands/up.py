@@ -22,10 +22,11 @@ def up(
     from dashboards.local import supervisor
     from dashboards.local.stack import Stack
     from dashboards.terminal.output import emit_json, results
-    from dashboards.terminal.stack_table import Watch, endpoints_table, plain
+    from dashboards.terminal.stack_table import endpoints_table, plain
+    from dashboards.terminal.stack_watch import Watch
     from schemas.errors import ConfigurationError
 
-    watch = Watch()
+    watch = Watch(data_dir)
     if detach:
         with watch:
             stack = supervisor.detach(data_dir, on_change=watch.show)
