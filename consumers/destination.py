@@ -6,9 +6,31 @@ deterministic identifier, so delivering a result again (after a crash, a rebalan
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
+from schemas.errors import DestinationUnavailable
 from schemas.events import InferenceResult, ObjectOutcome
+
+
+class SourceUnavailable(DestinationUnavailable):
+    """The gateway that holds a result's pixels is away: only the results of that gateway wait for it."""
+
+
+@contextmanager
+def from_source() -> Iterator[None]:
+    """Calls to a result's gateway: what is away there is the source, not the destination.
+
+    Raises
+    ------
+    SourceUnavailable
+        In place of DestinationUnavailable.
+    """
+    try:
+        yield
+    except DestinationUnavailable as error:
+        raise SourceUnavailable(str(error), error.retry_after_s) from error
 
 
 class Destination(Protocol):
@@ -41,8 +63,10 @@ class Destination(Protocol):
         Raises
         ------
         DestinationUnavailable
-            The far side, or the gateway that holds the pixels, is away: the writer pauses and probes, keeps the
-            order, and gives nothing up. ``retry_after_s`` is honoured.
+            The far side is away: the writer pauses and probes, keeps the order, and gives nothing up.
+            ``retry_after_s`` is honoured.
+        SourceUnavailable
+            The gateway that holds the pixels is away (see :func:`from_source`): its results wait, others go on.
         TransientFailure
             This result failed in a way that may pass: tried again after 5, 30 and 120 s, then dead-lettered.
         InvalidMessage

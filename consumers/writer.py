@@ -14,14 +14,14 @@ from schemas.topics import WRITER_GROUPS
 
 
 def _stow(process: Process) -> None:
-    from consumers.delivery.runtime import serve
+    from consumers.delivery.service import serve
     from consumers.stow.destination import build
 
     serve(process, WRITER_GROUPS["stow"], build(process))
 
 
 def _fhir(process: Process) -> None:
-    from consumers.delivery.runtime import serve
+    from consumers.delivery.service import serve
     from consumers.fhir.destination import build
 
     serve(process, WRITER_GROUPS["fhir"], build(process))

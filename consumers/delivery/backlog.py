@@ -7,7 +7,7 @@ is under way, waits for its retry, or has just been sent to the retry topic and 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from consumers.delivery.item import Item
@@ -35,7 +35,13 @@ class Backlog:
         self._insert(item)
         self._under_way.discard(item.study)
 
-    def next(self, now: datetime, *, only_retries: bool = False) -> Item | None:
+    def next(
+        self,
+        now: datetime,
+        *,
+        only_retries: bool = False,
+        may_try: Callable[[str], bool] = lambda _: True,
+    ) -> Item | None:
         """Take out the next result to deliver, and mark its study as under way.
 
         Parameters
@@ -44,8 +50,14 @@ class Backlog:
             Present time, aware.
         only_retries
             Whether retries of an earlier life are still being read, so that nothing newer may start.
+        may_try
+            Whether results of a gateway may be tried.
         """
-        ready = [item for item in self._heads(now) if item.received.is_retry or not only_retries]
+        ready = [
+            item
+            for item in self._heads(now)
+            if (item.received.is_retry or not only_retries) and may_try(item.source)
+        ]
         if not ready:
             return None
         chosen = min(ready, key=lambda item: item.urgency)

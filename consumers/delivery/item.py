@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from schemas.errors import InvalidMessage
 from schemas.events import Event, InferenceResult
@@ -78,6 +79,11 @@ class Item:
     def study(self) -> str:
         """Results of one study keep their order."""
         return self.result.study_instance_uid
+
+    @property
+    def source(self) -> str:
+        """Gateway that holds the pixels, ``host:port``."""
+        return urlsplit(self.result.retrieve_url).netloc
 
     @property
     def urgency(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 ::
 
     DestinationUnavailable     Wait: put it back, pause, probe; not counted as an attempt
+    SourceUnavailable          WaitForSource: put it back; results of other gateways go on; not counted either
     InvalidMessage             DeadLetter at once
     PermanentRejection         DeadLetter at once
     TransientFailure           Retry after 5, 30, 120 s, then DeadLetter
@@ -14,12 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from consumers.destination import SourceUnavailable
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection, ScanstreamError
 
 
 @dataclass(frozen=True)
 class Wait:
     """Nothing is wrong with the result: keep it and wait for the destination."""
+
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True)
+class WaitForSource:
+    """Nothing is wrong with the result or the destination: keep it until its gateway is back."""
 
     retry_after_s: float | None = None
 
@@ -36,7 +45,7 @@ class DeadLetter:
     """Give up on this result."""
 
 
-Step = Wait | Retry | DeadLetter
+Step = Wait | WaitForSource | Retry | DeadLetter
 
 
 def after_failure(error: ScanstreamError, attempt: int, now: datetime, delays_s: Sequence[float]) -> Step:
@@ -53,6 +62,8 @@ def after_failure(error: ScanstreamError, attempt: int, now: datetime, delays_s:
     delays_s
         Seconds before attempt 2, 3, …
     """
+    if isinstance(error, SourceUnavailable):
+        return WaitForSource(error.retry_after_s)
     if isinstance(error, DestinationUnavailable):
         return Wait(error.retry_after_s)
     if isinstance(error, InvalidMessage | PermanentRejection) or attempt > len(delays_s):

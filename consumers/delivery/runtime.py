@@ -16,27 +16,26 @@ from datetime import UTC, datetime
 from typing import Final
 
 from confluent_kafka import Consumer
-from producers.schema_registry import codec_from
 
 from consumers.delivery.backlog import Backlog
 from consumers.delivery.brake import Brake, BrakeApplied
 from consumers.delivery.circuit import Circuit, State
+from consumers.delivery.commits import Commits
 from consumers.delivery.crew import Crew, Delivered, End, Failed, Probed
 from consumers.delivery.item import Item, Received, result_of
 from consumers.delivery.limits import Limits
 from consumers.delivery.partitions import Partitions
-from consumers.delivery.policy import DeadLetter, Retry, Wait, after_failure
+from consumers.delivery.policy import DeadLetter, Retry, Wait, WaitForSource, after_failure
 from consumers.delivery.settle import Clerk, Settlement
+from consumers.delivery.sources import Sources
 from consumers.destination import Destination
-from producers.kafka import EventPublisher, consumer_config, new_consumer
+from producers.kafka import EventPublisher
 from producers.process import Process
-from producers.topic_admin import wait_until_ready
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage
-from schemas.events import DeliveryStatus, ResultOutcome
+from schemas.events import ResultOutcome
 from schemas.headers import header
 from schemas.logs import fields
-from schemas.settings import KafkaSettings, RegistrySettings
 from schemas.topics import Topic, dlq_topic, retry_topic
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,6 @@ log = logging.getLogger(__name__)
 _IDLE_POLL_S: Final = 0.1
 _BUSY_POLL_S: Final = 0.003
 _BATCH: Final = 200
-_KAFKA_RETRY_S: Final = 0.5
 
 
 class Runtime:
@@ -78,7 +76,6 @@ class Runtime:
         self._group = group
         self._name = destination.name
         self._consumer = consumer
-        self._publisher = publisher
         self._codec = codec
         self._limits = limits
         self._now = now
@@ -86,13 +83,13 @@ class Runtime:
         self._crew = Crew(destination, limits.concurrency)
         self._clerk = Clerk(group, self._name)
         self._circuit = Circuit(limits.probe_first_s, limits.probe_longest_s, clock, chance)
+        self._sources = Sources(limits.probe_first_s, limits.probe_longest_s, clock)
         self._brake = Brake(limits.max_consecutive_dead, limits.max_dead_share, limits.dead_window)
         self._backlog = Backlog()
         self._partitions = Partitions(consumer, retry_topic(group), limits.buffered_per_partition, self._forget)
         self._undecoded: deque[Received] = deque()
-        self._unsettled: list[Settlement] = []
+        self._commits = Commits(self._partitions, consumer, publisher, process.telemetry, self._name, clock)
         self._under_way = 0
-        self._settle_after = 0.0
         self._decode_after = 0.0
 
     def run(self) -> None:
@@ -115,18 +112,18 @@ class Runtime:
                     told = True
                     self._process.ready()
         except BrakeApplied:
-            self._settle()
+            self._commits.write()
             raise
         self._drain()
 
     def _turn(self) -> None:
-        busy = self._under_way or self._unsettled
+        busy = self._under_way or self._commits.waiting
         self._read(_BUSY_POLL_S if busy else _IDLE_POLL_S)
         self._collect()
-        self._settle()
+        self._commits.write()
         self._probe()
         self._dispatch()
-        self._settle()
+        self._commits.write()
         self._partitions.steer(hold=self._circuit.state is not State.CLOSED or bool(self._undecoded))
 
     def _drain(self) -> None:
@@ -136,7 +133,7 @@ class Runtime:
         while self._under_way and self._clock() < end:
             self._consumer.poll(_BUSY_POLL_S)
             self._collect()
-            self._settle()
+            self._commits.write()
 
     def _read(self, timeout_s: float) -> None:
         for _ in range(_BATCH):
@@ -177,12 +174,13 @@ class Runtime:
     def _ended(self, end: End) -> None:
         now = self._now()
         if isinstance(end, Delivered):
+            self._sources.answered(end.item.source)
             self._answered()
             self._backlog.finished(end.item.study)
             settlement = self._clerk.answered(end.item, end.objects, now)
             if settlement.forward is None:
                 self._brake.delivered()
-                self._unsettled.append(settlement)
+                self._commits.add(settlement)
             else:
                 self._dead(settlement, "PermanentRejection")
         elif isinstance(end, Failed):
@@ -197,16 +195,22 @@ class Runtime:
                     self._telemetry.gauge("scanstream_destination_up", 0, destination=self._name)
                     log.warning("destination is away", extra=fields(destination=self._name, reason=str(error)))
                 return
+            case WaitForSource(retry_after_s):
+                self._backlog.put_back(item)
+                if self._sources.went(item.source, retry_after_s):
+                    self._log_failure("gateway is away, its results wait", item, error)
+                return
             case Retry(not_before):
                 self._backlog.finished(item.study)
                 if self._partitions.reads_retry_of(item.received):
                     self._backlog.expect_retry(item.study)
-                self._unsettled.append(self._clerk.retry(item, error, now, not_before))
+                self._commits.add(self._clerk.retry(item, error, now, not_before))
                 self._log_failure("delivery failed, will be tried again", item, error)
             case DeadLetter():
                 self._backlog.finished(item.study)
                 self._dead(self._clerk.given_up(item, error, now), type(error).__name__)
                 self._log_failure("delivery given up", item, error)
+        self._sources.answered(item.source)
         self._answered()
 
     def _answered(self) -> None:
@@ -222,55 +226,7 @@ class Runtime:
         told = settlement.forward.headers if settlement.forward else []
         self._telemetry.count("scanstream_messages_failed_total", topic=settlement.received.topic, error=error)
         self._brake.dead(dlq_topic(self._group), header(told, "scanstream_reason") or error)
-        self._unsettled.append(settlement)
-
-    def _settle(self) -> None:
-        """Commit everything that ended, in one transaction; kept for the next turn where Kafka is away."""
-        if not self._unsettled or self._clock() < self._settle_after:
-            return
-        for settlement in self._unsettled:
-            self._partitions.finish(settlement.received)
-        places = {settlement.received.place for settlement in self._unsettled}
-        try:
-            with self._publisher.transaction() as transaction:
-                for settlement in self._unsettled:
-                    received, outcome, forward = settlement.received, settlement.outcome, settlement.forward
-                    if outcome is not None:
-                        trace = header(received.headers, "traceparent")
-                        transaction.publish(Topic.DELIVERY, outcome.task_id, outcome, trace)
-                    if forward is not None:
-                        transaction.publish_raw(forward.topic, received.key, received.value, forward.headers)
-                transaction.consumed(self._partitions.to_commit(places), self._consumer)
-        except DestinationUnavailable as error:
-            self._settle_after = self._clock() + _KAFKA_RETRY_S
-            log.warning("outcomes not committed yet", extra=fields(reason=str(error)))
-            return
-        for settlement in self._unsettled:
-            self._observe(settlement)
-        self._unsettled = []
-
-    def _observe(self, settlement: Settlement) -> None:
-        outcome = settlement.outcome
-        if outcome is None:
-            return
-        self._telemetry.count("scanstream_deliveries_total", destination=self._name, status=outcome.status.value)
-        if outcome.status in (DeliveryStatus.STORED, DeliveryStatus.PARTIAL):
-            self._telemetry.observe(
-                "scanstream_delivery_seconds",
-                outcome.latency_ms / 1000,
-                destination=self._name,
-                priority=outcome.priority.value,
-            )
-        log.info(
-            "delivery ended",
-            extra=fields(
-                destination=self._name,
-                status=outcome.status.value,
-                study_instance_uid=outcome.study_instance_uid,
-                latency_ms=round(outcome.latency_ms),
-                source=settlement.received.where,
-            ),
-        )
+        self._commits.add(settlement)
 
     def _probe(self) -> None:
         if self._circuit.probe_due():
@@ -283,7 +239,9 @@ class Runtime:
 
     def _dispatch(self) -> None:
         while self._under_way < self._limits.concurrency and self._circuit.may_deliver(self._under_way):
-            item = self._backlog.next(self._now(), only_retries=self._partitions.catching_up)
+            item = self._backlog.next(
+                self._now(), only_retries=self._partitions.catching_up, may_try=self._sources.may_try
+            )
             if item is None:
                 if not self._under_way and self._circuit.nothing_to_try():
                     self._is_back()
@@ -291,16 +249,17 @@ class Runtime:
             if item.result.outcome is ResultOutcome.COULD_NOT_RUN:
                 self._backlog.finished(item.study)
                 reason = f"the model could not run: {item.result.reason or 'no reason given'}"
-                self._unsettled.append(self._clerk.skipped(item, reason, self._now()))
+                self._commits.add(self._clerk.skipped(item, reason, self._now()))
                 continue
             self._under_way += 1
+            self._sources.trying(item.source)
             self._crew.deliver(item)
 
     def _forget(self) -> None:
         """Partitions came or went: everything read before is void and will be read again by whoever owns it."""
         self._backlog.clear()
         self._undecoded.clear()
-        self._unsettled = []
+        self._commits.forget()
 
     def _log_failure(self, text: str, item: Item, error: Exception) -> None:
         log.warning(
@@ -314,36 +273,3 @@ class Runtime:
                 reason=str(error),
             ),
         )
-
-
-def serve(process: Process, group: str, destination: Destination, limits: Limits | None = None) -> None:
-    """Run a writer until its process is told to stop.
-
-    Parameters
-    ----------
-    process
-        Of this writer; its instance name is the transactional id and the static member of the group.
-    group
-        Consumer group of this destination.
-    destination
-        Warm: everything that its first delivery needs is loaded.
-    limits
-        Default: :class:`Limits`.
-
-    Raises
-    ------
-    ConfigurationError
-        A setting is wrong, or too many results ended as dead letters.
-    """
-    kafka = KafkaSettings()
-    codec = codec_from(RegistrySettings())
-    if not wait_until_ready(kafka, process.stop):
-        return
-    publisher = EventPublisher(kafka, codec, process.source, process.telemetry, process.instance)
-    publisher.start()
-    config = consumer_config(kafka, process.name, group, instance_id=process.instance)
-    consumer = new_consumer(config | {"enable.partition.eof": True})
-    try:
-        Runtime(process, group, destination, consumer, publisher, codec, limits or Limits()).run()
-    finally:
-        consumer.close()

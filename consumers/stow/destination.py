@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pydicom import Dataset
 
+from consumers.destination import from_source
 from consumers.dicom.render import render, tolerate_source_values
 from consumers.dicom.warmup import warm_up
 from consumers.stow.client import StowClient
@@ -69,10 +70,11 @@ class StowDestination:
                     f"a mask of media type {artifact.media_type} and shape {artifact.shape} cannot be read: "
                     "update this writer to the release of the worker"
                 )
-        headers = self._source.fetch_headers(
-            result.retrieve_url, result.series_instance_uid, result.sop_instance_uids
-        )
-        masks = [unpack_mask(self._source.get_artifact(artifact), artifact.shape) for artifact in artifacts]
+        with from_source():
+            headers = self._source.fetch_headers(
+                result.retrieve_url, result.series_instance_uid, result.sop_instance_uids
+            )
+            masks = [unpack_mask(self._source.get_artifact(artifact), artifact.shape) for artifact in artifacts]
         return self._client.store(render(result, headers, masks))
 
     def probe(self) -> None:

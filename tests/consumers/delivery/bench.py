@@ -6,14 +6,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from consumers.delivery.limits import Limits
-from consumers.delivery.runtime import serve
+from consumers.delivery.service import serve
 from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process
 from producers.telemetry import Telemetry
@@ -69,14 +69,16 @@ class Bench:
 
     settings: KafkaSettings
     group: str = field(default_factory=lambda: f"test.writer.{uuid.uuid4().hex[:12]}")
+    name: str = ""
 
     def __post_init__(self) -> None:
         admin = AdminClient(dict(self.settings.librdkafka()))
         for future in admin.create_topics(
             [NewTopic(name, 1, 1) for name in (retry_topic(self.group), dlq_topic(self.group))]
         ).values():
-            future.result(30)
-        self.name = f"scripted-{self.group[-12:]}"
+            with suppress(KafkaException):  # the topics of a real writer are there already
+                future.result(30)
+        self.name = self.name or f"scripted-{self.group[-12:]}"
         self._outcomes_from = self._ends(Topic.DELIVERY)
         config = consumer_config(self.settings, "bench", self.group)
         consumer = new_consumer(config)

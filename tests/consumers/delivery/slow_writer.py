@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from consumers.delivery.runtime import serve
+from consumers.delivery.service import serve
 from producers.process import Process, run
 from schemas.events import InferenceResult, ObjectOutcome
 from tests.consumers.delivery.bench import QUICK, STORED

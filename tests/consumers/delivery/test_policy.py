@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.delivery.policy import DeadLetter, Retry, Wait, after_failure
+from consumers.delivery.policy import DeadLetter, Retry, Wait, WaitForSource, after_failure
+from consumers.destination import SourceUnavailable
 from schemas.errors import (
     DestinationUnavailable,
     InvalidInput,
@@ -26,6 +27,10 @@ def test_what_can_never_succeed_is_dead_lettered_at_once(error: type[ScanstreamE
 
 def test_a_destination_that_is_away_is_waited_for_however_often() -> None:
     assert after_failure(DestinationUnavailable("away", 7.0), 99, NOW, DELAYS) == Wait(7.0)
+
+
+def test_a_gateway_that_is_away_holds_up_only_its_own_results() -> None:
+    assert after_failure(SourceUnavailable("away", 7.0), 99, NOW, DELAYS) == WaitForSource(7.0)
 
 
 def test_a_transient_failure_is_retried_with_growing_waits_and_then_given_up() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from consumers.delivery.brake import BrakeApplied
+from consumers.destination import SourceUnavailable
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection, TransientFailure
 from schemas.events import DeliveryStatus, InferenceResult, ObjectOutcome, ResultOutcome
 from schemas.headers import header
@@ -97,6 +98,30 @@ def test_a_destination_that_answers_probes_but_takes_nothing_is_waited_for(bench
         (outcome,) = bench.wait_for_outcomes(1)
     assert (outcome.status, outcome.attempt) == (DeliveryStatus.STORED, 1)
     assert destination.probes >= 4
+
+
+def test_a_gateway_that_is_gone_holds_up_only_its_own_results(bench: Bench) -> None:
+    gone = threading.Event()
+    gone.set()
+
+    def script(result: InferenceResult) -> tuple[ObjectOutcome, ...]:
+        if "gone" in result.retrieve_url and gone.is_set():
+            raise SourceUnavailable("the gateway does not answer: start it")
+        return STORED
+
+    destination = Scripted(bench.name, script)
+    waiting = [
+        replace(result_of(fresh_study()), retrieve_url="http://gone:1/dicom-web/studies/1") for _ in range(5)
+    ]
+    others = [result_of(fresh_study()) for _ in range(20)]
+    with bench.writer(destination):
+        bench.send(*waiting, *others)
+        outcomes = bench.wait_for_outcomes(20)
+        assert {one.study_instance_uid for one in outcomes} == {one.study_instance_uid for one in others}
+        gone.clear()
+        outcomes = bench.wait_for_outcomes(25)
+    assert {outcome.attempt for outcome in outcomes} == {1}
+    assert destination.probes == 0
 
 
 def test_a_transient_failure_is_retried_and_its_study_keeps_its_order(bench: Bench) -> None:

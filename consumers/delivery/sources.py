@@ -1,0 +1,56 @@
+"""Gateways that are away → whose results wait. Pure; the clock is an argument.
+
+A result names the gateway that holds its pixels. One gateway that is away, or gone for good, holds up only its own
+results: they wait, and one of them tries again after a growing while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class _Away:
+    wait_s: float
+    try_at: float
+
+
+class Sources:
+    """State of every gateway that results came from.
+
+    Parameters
+    ----------
+    first_s, longest_s
+        First and longest wait before the next try, in seconds; doubling.
+    clock
+        Monotonic time in seconds.
+    """
+
+    def __init__(self, first_s: float, longest_s: float, clock: Callable[[], float]) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._clock = clock
+        self._away: dict[str, _Away] = {}
+
+    def may_try(self, source: str) -> bool:
+        """Whether a result of this gateway may be tried now."""
+        away = self._away.get(source)
+        return away is None or self._clock() >= away.try_at
+
+    def trying(self, source: str) -> None:
+        """Note that one result tries; the others of a gateway that was away wait for how it ends."""
+        away = self._away.get(source)
+        if away is not None:
+            away.try_at = self._clock() + self._longest_s
+
+    def went(self, source: str, retry_after_s: float | None = None) -> bool:
+        """Note that the gateway did not answer; ``True`` where that is news."""
+        known = self._away.get(source)
+        wait_s = self._first_s if known is None else min(known.wait_s * 2, self._longest_s)
+        self._away[source] = _Away(wait_s, self._clock() + max(wait_s, retry_after_s or 0.0))
+        return known is None
+
+    def answered(self, source: str) -> bool:
+        """Note that the gateway is there; ``True`` where that is news."""
+        return self._away.pop(source, None) is not None
