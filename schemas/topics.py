@@ -89,6 +89,9 @@ class TopicSpec:
         config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
         if "delete" in self.cleanup:
             config["retention.ms"] = str(self.retention_ms)
+        if self.cleanup == "compact":
+            # Only closed segments are compacted, and a changelog is read from its beginning at every start.
+            config |= {"segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.1"}
         return config
 
 

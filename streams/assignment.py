@@ -20,7 +20,7 @@ from schemas.topics import Topic
 from streams.clock import Instant
 from streams.partition import PartitionLogic, Source
 
-METADATA_TIMEOUT_S: Final = 10.0
+METADATA_TIMEOUT_S: Final = 5.0
 
 #: With more unread messages than this, silence of a study means nothing: its images may be among them.
 BEHIND_MESSAGES: Final = 200

@@ -145,9 +145,8 @@ class _Session:
                 outputs = self._wake()
                 if outputs or self._dead.letters or self._interval_is_over():
                     self._commit(outputs)
-            if self._uncommitted_since is not None:
-                self._commit([])
         except KafkaException as error:
+            self._judge(error.args[0])
             raise DestinationUnavailable(f"Kafka client: {error.args[0].str()}") from error
 
     def close(self) -> None:
@@ -197,7 +196,9 @@ class _Session:
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             self._judge(error)
             return
-        item = self._assigned[str(message.topic()), int(message.partition() or 0)]
+        item = self._assigned.get((str(message.topic()), int(message.partition() or 0)))
+        if item is None:  # taken from us since it was fetched
+            return
         item.at_end = error is not None
         if error is not None:
             return
@@ -230,11 +231,11 @@ class _Session:
         """A broker that went away comes back by itself; anything else needs a new start."""
         if error.code() in _PASSING:
             return
-        if error.fatal():
+        if error.fatal() or error.code() in _EVICTED:
             self.evicted = True
             raise PermanentRejection(
-                f"{error.str()}: another process works as {self._task.process.instance}; give this one another "
-                "SCANSTREAM_NODE",
+                f"another process took the place of {self._task.process.instance} in the group: "
+                "give one of the two another SCANSTREAM_NODE",
                 error.code(),
             )
         raise DestinationUnavailable(f"Kafka client: {error.str()}")
@@ -294,6 +295,9 @@ class _Session:
 _PASSING: Final = frozenset(
     {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
 )
+
+#: The broker gave our place in the group to a newer process of the same name (KIP-345).
+_EVICTED: Final = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})
 
 
 def _record(transaction: Transaction, item: Assigned, change: Change) -> None:

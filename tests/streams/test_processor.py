@@ -14,11 +14,15 @@ import pytest
 
 from producers.kafka import consumer_config, new_consumer
 from producers.topic_admin import create_topics
+from schemas.errors import ConfigurationError
 from schemas.events import AuditEvent, InferenceTask, StudyReady, TaskStatus
 from schemas.headers import header
 from schemas.settings import KafkaSettings
 from schemas.topics import STREAMS_GROUP, WORKER_GROUP, Topic, dlq_topic, retry_topic
+from streams.assignment import require_equal_partitions
 from streams.dead_letters import message_headers
+from streams.partition import Source
+from streams.retry import RetryScheduler
 from streams.routing import tasks_for
 from streams.rules_file import DEFAULT_FILE, load_rules
 from tests.services import kafka_broker, wait_for
@@ -111,6 +115,23 @@ def test_killed_at_random_moments_it_neither_loses_nor_doubles_a_study(kafka: st
         exactly_once(seen, studies)
 
 
+def test_of_two_processes_with_one_name_the_later_works_and_the_other_ends_with_a_sentence(
+    kafka: str, tmp_path: Path
+) -> None:
+    uid = new_study()
+    with (
+        Seen(kafka, *ALL) as seen,
+        processor(kafka, tmp_path / "one", node="n1") as one,
+        processor(kafka, tmp_path / "two", node="n1"),
+    ):
+        assert one.wait(60) == 1
+        Sender(kafka).send(*(instance(uid, number) for number in range(IMAGES)))
+        seen.wait_for([uid], TaskStatus)
+        settle(seen)
+    exactly_once(seen, [uid])
+    assert "another process took the place of n1.streams in the group" in (tmp_path / "one").read_text()
+
+
 def test_two_processes_share_the_partitions_and_hand_them_over(kafka: str, tmp_path: Path) -> None:
     studies = [new_study() for _ in range(40)]
     sender = Sender(kafka)
@@ -187,6 +208,14 @@ def test_a_failed_task_comes_back_on_its_priority_topic_when_it_is_due(kafka: st
     assert isinstance(status, TaskStatus)
     assert status.attempt == 2
     assert status.occurred_at >= due
+
+
+def test_a_changelog_that_cannot_lie_beside_its_input_is_refused(kafka_settings: KafkaSettings) -> None:
+    source = Source(Topic.STATUS, lambda _latest, _at: RetryScheduler(), changelog=Topic.RELAY)
+    consumer = new_consumer(consumer_config(kafka_settings, "test", "test-refused"))
+    with pytest.raises(ConfigurationError, match=r"imaging\.relay has 1 partitions and inference\.status has 6"):
+        require_equal_partitions(consumer, [source])
+    consumer.close()
 
 
 def test_a_broker_that_restarts_costs_nothing_but_time(tmp_path: Path) -> None:
