@@ -125,7 +125,7 @@ def test_dcmtk_echo(listener: Listener) -> None:
 
 @pytest.mark.integration
 @pytest.mark.dcmtk
-def test_dcmtk_sends_the_bytes_of_its_files(listener: Listener) -> None:
+def test_dcmtk_sends_a_series_whose_pixels_arrive_unchanged(listener: Listener) -> None:
     sent = [*DEMO, PYDICOM / "CT_small.dcm"]
     command = [need("storescu"), "-R", "-aec", "SCANSTREAM", "127.0.0.1", str(listener.port), *map(str, sent)]
     subprocess.run(command, check=True, timeout=120)
@@ -152,7 +152,7 @@ def test_dcmtk_with_small_and_large_pdus(listener: Listener, size: str) -> None:
 def test_malformed_file_is_taken_or_refused_but_never_lost(
     listener: Listener, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """DCMTK drops the stray element while reading; what it sends is stored as sent."""
+    """DCMTK keeps the stray element and drops most of the trailing bytes; we see only what it sends."""
     shutil.copy(MALFORMED, tmp_path / "malformed.dcm")
     command = [need("storescu"), "127.0.0.1", str(listener.port), str(tmp_path / "malformed.dcm")]
     sent = subprocess.run(command, check=False, timeout=120, capture_output=True)
