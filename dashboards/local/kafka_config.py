@@ -53,6 +53,9 @@ def server_properties(settings: BrokerSettings, data: Path) -> str:
         "num.io.threads": 4,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         "controlled.shutdown.enable": "true",
+        # after a kill, Kafka waits until the session of its predecessor has expired (9 s by default)
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
     }
     return "".join(f"{key}={value}\n" for key, value in rows.items())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,9 @@ class Failure:
 def explain(returncode: int, text: str, settings: BrokerSettings, log_file: Path) -> str:
     """Sentence for what Kafka and its JVM said. Pure."""
     state = log_file.parent.parent
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        return f"Kafka was ended by {name}: when nobody did that on purpose, look for want of memory (dmesg)"
     if _MEMORY.search(text):
         return f"the Java heap of {settings.heap} is too small for Kafka: set SCANSTREAM_BROKER_HEAP=512m or more"
     if _NETWORK.search(text):

@@ -58,6 +58,10 @@ def test_last_words_become_a_sentence(text, sentence):
     assert re.search(sentence, explain(3, text, SETTINGS, LOG))
 
 
+def test_a_signal_is_named():
+    assert explain(-9, "x.OddError: earlier", SETTINGS, LOG).startswith("Kafka was ended by SIGKILL")
+
+
 def test_words_of_an_earlier_run_do_not_count(tmp_path):
     log = tmp_path / "kafka.log"
     log.write_text("java.lang.OutOfMemoryError: yesterday\n")
