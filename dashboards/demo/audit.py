@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -24,6 +23,8 @@ AUDITED: Final = tuple(spec.topic.value for spec in TOPICS if not _CHANGELOGS & 
 
 TIMEOUT_S: Final = 30.0
 INTERVAL_S: Final = 0.1
+#: The gateway's clock may be behind ours.
+CLOCK_SLACK: Final = timedelta(minutes=1)
 
 _ROWS: Final = """
 SELECT topic, count(), toUnixTimestamp64Milli(max(inserted_at))
@@ -37,22 +38,19 @@ class Audit:
 
     Attributes
     ----------
-    events
-        The study's events on Kafka.
     on_kafka, in_clickhouse
         Number per topic; equal.
     complete_at
         When the last row was written.
     """
 
-    events: Sequence[tuple[str, Event]]
     on_kafka: dict[str, int]
     in_clickhouse: dict[str, int]
     complete_at: datetime
 
 
-def audit(study_instance_uid: str, images: int, since: datetime, endpoints: Endpoints) -> Audit:
-    """Wait until every event of the study is a row, and count both.
+def logged(study_instance_uid: str, images: int, since: datetime, endpoints: Endpoints) -> list[tuple[str, Event]]:
+    """The study's events on Kafka, once everything that a completed study has is there.
 
     Parameters
     ----------
@@ -63,27 +61,52 @@ def audit(study_instance_uid: str, images: int, since: datetime, endpoints: Endp
     since
         When sending began.
     endpoints
-        Kafka and ClickHouse.
+        Where Kafka is.
 
     Raises
     ------
     DemoFailed
-        Events or rows are missing after a bounded time.
+        Events are missing after a bounded time.
     """
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            events = ledger.events_of(study_instance_uid, AUDITED, since - timedelta(minutes=1), endpoints.kafka)
-            on_kafka = ledger.counts(events)
+            events = ledger.events_of(study_instance_uid, AUDITED, since - CLOCK_SLACK, endpoints.kafka)
+        except DestinationUnavailable as error:
+            raise DemoFailed("result", str(error), "broker") from error
+        wanting = missing(ledger.counts(events), images)
+        if wanting is None:
+            return events
+        if time.monotonic() > deadline:
+            raise DemoFailed("result", wanting, "gateway")
+        time.sleep(INTERVAL_S)
+
+
+def audit(study_instance_uid: str, images: int, since: datetime, endpoints: Endpoints) -> Audit:
+    """Wait until every event of the study is a row of the audit store, and count both.
+
+    Parameters
+    ----------
+    study_instance_uid, images, since, endpoints
+        As for :func:`logged`.
+
+    Raises
+    ------
+    DemoFailed
+        Rows are missing after a bounded time.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        on_kafka = ledger.counts(logged(study_instance_uid, images, since, endpoints))
+        try:
             rows, complete_at = _rows(endpoints.clickhouse, study_instance_uid)
         except DestinationUnavailable as error:
             raise DemoFailed("audit", str(error), "writer-audit") from error
-        wanting = missing(on_kafka, images)
-        if not wanting and rows == on_kafka:
-            return Audit(events, on_kafka, rows, complete_at)
+        if rows == on_kafka:
+            return Audit(on_kafka, rows, complete_at)
         if time.monotonic() > deadline:
-            reason = wanting or f"{sum(rows.values())} of {sum(on_kafka.values())} events are in the audit store"
-            raise DemoFailed("audit", reason, "writer-audit")
+            held = f"{sum(rows.values())} of {sum(on_kafka.values())} events are in the audit store"
+            raise DemoFailed("audit", held, "writer-audit")
         time.sleep(INTERVAL_S)
 
 

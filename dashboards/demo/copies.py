@@ -31,5 +31,5 @@ def save_copies(evidence: Evidence, out: Path) -> dict[str, Path]:
     caption = (
         f"{model.name} {model.version}, preliminary. Proton density series, model made for T1: research use only."
     )
-    draw(evidence.images, evidence.mask, title, caption).save(copies["overlay"], optimize=True)
+    draw(evidence.images, evidence.mask, title, caption).save(copies["overlay"])
     return copies

@@ -48,6 +48,10 @@ class LocalStack:
         except ScanstreamError as error:
             self._error = error
 
+    def end(self) -> None:
+        """Begin to end it in the background."""
+        threading.Thread(target=supervisor.down, args=(self.data_dir,), name="end-stack", daemon=True).start()
+
     def wait_for(self, names: Sequence[str] = (), say: Callable[[str], None] = lambda _: None) -> Stack:
         """Wait until these processes work (all of them, when none is named).
 
@@ -77,6 +81,8 @@ class LocalStack:
                 if all(process.state in (State.READY, State.DONE) for process in wanted):
                     return now
                 say(starting(self.data_dir, now))
+            if now is None and not self.ours:
+                raise DemoFailed("stack", f"the stack in {self.data_dir} has ended: try again", "supervisor")
             if self._error is not None:
                 raise DemoFailed("stack", str(self._error), "supervisor")
             time.sleep(INTERVAL_S)
@@ -98,7 +104,7 @@ def running(data_dir: Path | None, out: Path, *, keep: bool) -> Iterator[LocalSt
     """
     own = data_dir or out / "state"
     for candidate in (own,) if data_dir else (own, ProcessSettings().data_dir):
-        if stacks.read(candidate) is not None:
+        if _is_up(candidate):
             yield LocalStack(candidate, ours=False)
             return
     local = LocalStack(own, ours=True)
@@ -108,3 +114,14 @@ def running(data_dir: Path | None, out: Path, *, keep: bool) -> Iterator[LocalSt
     finally:
         if not keep:
             supervisor.down(own)
+
+
+def _is_up(data_dir: Path) -> bool:
+    """Whether a stack is up there; one that is ending is waited for."""
+    deadline = time.monotonic() + supervisor.STOP_TIMEOUT_S
+    while (now := stacks.read(data_dir)) is not None:
+        ending = any(process.state in (State.STOPPING, State.STOPPED) for process in now.processes)
+        if not ending or time.monotonic() > deadline:
+            return True
+        time.sleep(INTERVAL_S)
+    return False

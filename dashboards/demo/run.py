@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +15,9 @@ from dashboards.demo.progress import Progress
 from dashboards.demo.report import failure, success, write
 from dashboards.demo.screen import Screen
 from dashboards.terminal.last_words import log_of
+
+#: Files of an earlier run must not be taken for those of this one.
+OUTPUTS: Final = ("report.json", "overlay.png", "seg.dcm", "sr.dcm", "diagnostic-report.json")
 
 if TYPE_CHECKING:
     from dashboards.demo.way import Found
@@ -35,6 +38,8 @@ def run(data_dir: Path | None, out: Path, console: Console, *, keep: bool = Fals
         Leave the stack up when we started it.
     """
     out.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        (out / name).unlink(missing_ok=True)
     progress = Progress()
     began = time.monotonic()
     state = data_dir or out / "state"
@@ -45,9 +50,11 @@ def run(data_dir: Path | None, out: Path, console: Console, *, keep: bool = Fals
             from dashboards.demo.way import through
 
             found = through(local, shown, progress)
-            copies = save_copies(found.evidence, out)
-            shown.doing("ending the stack" if local.ours and not keep else "done")
             up = keep or not local.ours
+            if not up:
+                shown.doing("ending the stack")
+                local.end()
+            copies = save_copies(found.evidence, out)
         answer = success(
             found.study.study_instance_uid,
             progress.stages,

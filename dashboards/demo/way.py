@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from dashboards.demo.audit import Audit, audit
+from dashboards.demo.audit import Audit, audit, logged
 from dashboards.demo.evidence import Evidence, collect
 from dashboards.demo.failure import DemoFailed
 from dashboards.demo.fresh import FreshStudy, fresh_study
@@ -73,13 +73,15 @@ def through(local: LocalStack, shown: Screen, progress: Progress) -> Found:
     if local.ours:
         local.wait_for(["api"], lambda what: shown.doing(f"starting {what}"))
     known = _follow(study.study_instance_uid, endpoints, started, durable, shown, progress)
+    shown.doing("fetching SEG, SR and report, and comparing them")
+    about = (study.study_instance_uid, len(study.images), started, endpoints)
+    evidence = collect(known, logged(*about), study.images)
     shown.doing("waiting for every event to be a row of the audit store")
-    audited = audit(study.study_instance_uid, len(study.images), started, endpoints)
+    audited = audit(*about)
     written_ms = (audited.complete_at - started) / timedelta(milliseconds=1)
     progress.stages = [*progress.stages, Reached(SPECS[-1].name, round(written_ms, 1))]
     shown.stages(progress.stages)
-    shown.doing("fetching SEG, SR and report, and comparing them")
-    return Found(study, audited, collect(known, audited.events, study.images))
+    return Found(study, audited, evidence)
 
 
 def _send(files: Sequence[DicomFile], endpoints: Endpoints) -> tuple[datetime, datetime]:

@@ -22,7 +22,10 @@ class Api:
 
     def __init__(self, root: str, transport: httpx.BaseTransport | None = None) -> None:
         self._root = root
-        self._client = httpx.Client(base_url=root, timeout=10.0, transport=transport)
+        # reading the system's certificates takes longer than everything else here
+        self._client = httpx.Client(
+            base_url=root, timeout=10.0, transport=transport, verify=root.startswith("https")
+        )
 
     def study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """What is known of a study; ``None`` when it is not known (yet).
