@@ -73,7 +73,7 @@ class TopicRow:
 def wanted() -> list[WantedTopic]:
     """Every topic that the system needs: the table, and a retry and dead-letter topic for each group."""
     table = [WantedTopic(spec.topic.value, spec.partitions, spec.config()) for spec in TOPICS]
-    return table + [WantedTopic(topic.name, 1, topic.config()) for topic in failure_topics()]
+    return table + [WantedTopic(topic.name, topic.partitions, topic.config()) for topic in failure_topics()]
 
 
 def differences(topic: WantedTopic, partitions: int, config: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 DAY_MS: Final = 24 * 3600 * 1000
+PARTITIONS: Final = 6
 
 
 class Priority(StrEnum):
@@ -82,7 +83,7 @@ class TopicSpec:
     about: str
     cleanup: Cleanup = "delete"
     retention_ms: int = 14 * DAY_MS
-    partitions: int = 6
+    partitions: int = PARTITIONS
 
     def config(self) -> dict[str, str]:
         """Kafka topic configuration (names of the broker's documentation)."""
@@ -258,6 +259,7 @@ class FailureTopic:
     name: str
     consumer_group: str
     retention_ms: int
+    partitions: int
 
     def config(self) -> dict[str, str]:
         """Kafka topic configuration."""
@@ -282,8 +284,9 @@ def failure_topics() -> Iterator[FailureTopic]:
     """Retry and dead-letter topics of every writer group and of the stream processors."""
     groups = [*WRITER_GROUPS.values(), STREAMS_GROUP, WORKER_GROUP]
     for group in groups:
-        yield FailureTopic(retry_topic(group), group, 14 * DAY_MS)
-        yield FailureTopic(dlq_topic(group), group, 365 * DAY_MS)
+        # a retry keeps the partitions of the results, so that the order of a study holds across it
+        yield FailureTopic(retry_topic(group), group, 14 * DAY_MS, PARTITIONS)
+        yield FailureTopic(dlq_topic(group), group, 365 * DAY_MS, 1)
 
 
 STREAMS_GROUP: Final = "scanstream.streams"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from consumers.destination import from_source
 from consumers.fhir.bundle import transaction
 from consumers.fhir.client import FhirClient
 from producers.claim_check import ClaimCheck
@@ -61,7 +62,8 @@ class FhirDestination:
         if not result.sop_instance_uids:
             raise InvalidMessage("the result names no source instance: correct the worker's preprocessing")
         first = result.sop_instance_uids[:1]
-        header = self._headers.fetch_headers(result.retrieve_url, result.series_instance_uid, first)[0]
+        with from_source():
+            header = self._headers.fetch_headers(result.retrieve_url, result.series_instance_uid, first)[0]
         return self._client.transact(transaction(result, header, self._patient_system))
 
     def probe(self) -> None:

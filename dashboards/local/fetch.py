@@ -6,20 +6,17 @@ Guarantee: a file appears in the target directory completely and with the locked
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dashboards.local.java import Java
+from dashboards.local.locked_file import LockedFile, sha256
 from schemas.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from dashboards.local.jars import LockedFile
 
 PARALLEL_DOWNLOADS: Final = 8
 ATTEMPTS: Final = 3
@@ -82,9 +79,3 @@ def _download(file: LockedFile, directory: Path, incoming: Path, java: Java) -> 
         f"{file.coordinate} cannot be fetched ({type(reason).__name__}): connect this machine to a Maven "
         f"repository once, or copy {directory} from a machine that has it, then start again"
     ) from reason
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

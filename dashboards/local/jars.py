@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dashboards.local import fetch
 from dashboards.local.java import Java
+from dashboards.local.locked_file import LockedFile, sha256
 from schemas.errors import ConfigurationError
 
 LOCK_FILE: Final = Path(__file__).with_name("jars.lock.json")
@@ -23,57 +23,6 @@ VERIFIED: Final = "verified.json"
 
 #: File name → size in bytes, modification time in ns, SHA-256.
 Stamps = dict[str, tuple[int, int, str]]
-
-
-@dataclass(frozen=True)
-class LockedFile:
-    """One file of the lock.
-
-    Attributes
-    ----------
-    coordinate
-        ``group:artifact:version`` with ``:packaging[:classifier]`` where it is not a plain jar.
-    sha256
-        Hexadecimal digest.
-    """
-
-    coordinate: str
-    sha256: str
-
-    @property
-    def group(self) -> str:
-        """Maven groupId."""
-        return self._part(0)
-
-    @property
-    def artifact(self) -> str:
-        """Maven artifactId."""
-        return self._part(1)
-
-    @property
-    def version(self) -> str:
-        """Maven version."""
-        return self._part(2)
-
-    @property
-    def packaging(self) -> str:
-        """File type, ``jar`` unless said."""
-        return self._part(3) or "jar"
-
-    @property
-    def classifier(self) -> str:
-        """Maven classifier, empty for the main file."""
-        return self._part(4)
-
-    @property
-    def filename(self) -> str:
-        """Name in the cache."""
-        suffix = f"-{self.classifier}" if self.classifier else ""
-        return f"{self.artifact}-{self.version}{suffix}.{self.packaging}"
-
-    def _part(self, index: int) -> str:
-        parts = self.coordinate.split(":")
-        return parts[index] if index < len(parts) else ""
 
 
 def locked(name: str, lock_file: Path = LOCK_FILE) -> list[LockedFile]:
@@ -126,7 +75,7 @@ def _verify(path: Path, file: LockedFile, stamps: Stamps) -> tuple[int, int, str
     stamp = (status.st_size, status.st_mtime_ns, file.sha256)
     if stamps.get(file.filename) == stamp:
         return stamp
-    if fetch.sha256(path) != file.sha256:
+    if sha256(path) != file.sha256:
         raise ConfigurationError(
             f"{path} is damaged: it is not the file whose SHA-256 is in {LOCK_FILE.name}; "
             "delete that file and start again, it is then fetched anew"

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from dashboards.local.fetch import PARALLEL_DOWNLOADS, sha256
+from dashboards.local.fetch import PARALLEL_DOWNLOADS
 from dashboards.local.jars import LOCK_FILE
 from dashboards.local.java import runtime
+from dashboards.local.locked_file import sha256
 
 #: Product → roots whose runtime dependencies are its class path.
 #: Kafka logs through slf4j 1.7 and its POM leaves out the binding that its distribution ships.

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dashboards.local import fetch, jars
-from dashboards.local.jars import LockedFile
 from dashboards.local.java import Java, runtime
+from dashboards.local.locked_file import LockedFile
 from schemas.errors import ConfigurationError
 
 JAVA = Java(Path("/nowhere"), Path("/nowhere/bin/java"), "0")
