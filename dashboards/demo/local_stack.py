@@ -37,6 +37,7 @@ class LocalStack:
         self.data_dir = data_dir
         self.ours = ours
         self._error: ScanstreamError | None = None
+        self._ending: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to start it in the background."""
@@ -50,7 +51,15 @@ class LocalStack:
 
     def end(self) -> None:
         """Begin to end it in the background."""
-        threading.Thread(target=supervisor.down, args=(self.data_dir,), name="end-stack", daemon=True).start()
+        self._ending = threading.Thread(target=supervisor.down, args=(self.data_dir,), name="end-stack")
+        self._ending.start()
+
+    def ended(self) -> None:
+        """Wait until it has ended; end it when nobody did yet."""
+        if self._ending is None:
+            supervisor.down(self.data_dir)
+        else:
+            self._ending.join()
 
     def wait_for(self, names: Sequence[str] = (), say: Callable[[str], None] = lambda _: None) -> Stack:
         """Wait until these processes work (all of them, when none is named).
@@ -113,7 +122,7 @@ def running(data_dir: Path | None, out: Path, *, keep: bool) -> Iterator[LocalSt
         yield local
     finally:
         if not keep:
-            supervisor.down(own)
+            local.ended()
 
 
 def _is_up(data_dir: Path) -> bool:
