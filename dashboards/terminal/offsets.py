@@ -5,15 +5,28 @@ Counts the markers of transactions and, in a compacted topic, what compaction ha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from producers.kafka import consumer_config, new_consumer
 from schemas.errors import DestinationUnavailable
 from schemas.settings import KafkaSettings
 
-TIMEOUT_S = 10.0
+TIMEOUT_S: Final = 10.0
+RETRY_INTERVAL_S: Final = 0.1
+
+#: A topic that was just created has no leader for a moment.
+_SETTLING: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
 
 
 def message_counts(settings: KafkaSettings, partitions: Mapping[str, int]) -> dict[str, int]:
@@ -37,8 +50,7 @@ def message_counts(settings: KafkaSettings, partitions: Mapping[str, int]) -> di
         for topic, number in partitions.items():
             kept = 0
             for partition in range(number):
-                first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
-                kept += end - first
+                kept += _kept(consumer, TopicPartition(topic, partition))
             counts[topic] = kept
     except KafkaException as error:
         raise DestinationUnavailable(
@@ -47,3 +59,16 @@ def message_counts(settings: KafkaSettings, partitions: Mapping[str, int]) -> di
     finally:
         consumer.close()
     return counts
+
+
+def _kept(consumer: Consumer, partition: TopicPartition) -> int:
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            first, end = consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_INTERVAL_S)
+        else:
+            return int(end - first)
