@@ -46,6 +46,7 @@ def run(data_dir: Path | None, out: Path, console: Console, *, keep: bool = Fals
     try:
         with Screen(console) as shown, running(data_dir, out, keep=keep) as local:
             state = local.data_dir
+            shown.doing("starting the stack" if local.ours else f"using the stack in {local.data_dir}")
             from dashboards.demo.copies import save_copies
             from dashboards.demo.way import through
 

@@ -59,7 +59,6 @@ def through(local: LocalStack, shown: Screen, progress: Progress) -> Found:
     DemoFailed
         A stage was not reached, or a claim is not true.
     """
-    shown.doing("starting the stack" if local.ours else f"using the stack in {local.data_dir}")
     with tempfile.TemporaryDirectory() as folder:
         study = fresh_study(Path(folder))
         files = [item for item in find([study.folder]) if isinstance(item, DicomFile)]

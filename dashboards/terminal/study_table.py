@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -13,6 +13,7 @@ from rich.text import Text
 
 #: Writers that answer for a result with a delivery.
 DESTINATIONS: Final = frozenset({"stow", "fhir"})
+TASK_MAY_FOLLOW: Final = timedelta(seconds=2)
 FINAL_STATES: Final = frozenset({"completed", "failed", "cancelled"})
 
 _STYLES: Final = {
@@ -24,10 +25,15 @@ _STYLES: Final = {
 }
 
 
-def finished(study: dict[str, Any] | None) -> bool:
-    """Every task has ended, and every result was answered by every destination."""
+def finished(study: dict[str, Any] | None, now: datetime) -> bool:
+    """Every task has ended, and every result was answered by every destination.
+
+    A study without a task is finished a little after it was complete: its task travels on another topic.
+    """
     if study is None or study["ready_at"] is None:
         return False
+    if not study["tasks"]:
+        return now - datetime.fromisoformat(study["ready_at"]) > TASK_MAY_FOLLOW
     return all(_task_finished(task) for task in study["tasks"])
 
 

@@ -19,6 +19,7 @@ def study(
 ) -> None:
     """Show a study: its stages with times, what was found, where the results are."""
     import time
+    from datetime import UTC, datetime
 
     from rich.live import Live
 
@@ -30,13 +31,12 @@ def study(
 
     api = Api(resolve(data_dir).api)
     known = api.study(uid)
-    if follow and not finished(known):
-        console = messages()
-        with Live(waiting(uid, known), console=console, transient=True, refresh_per_second=8) as live:
-            while not finished(known):
+    if follow:
+        with Live(console=messages(), transient=True, refresh_per_second=8) as live:
+            while not finished(known, datetime.now(UTC)):
+                live.update(waiting(uid, known))
                 time.sleep(INTERVAL_S)
                 known = api.study(uid)
-                live.update(waiting(uid, known))
     if known is None:
         raise InvalidInput(
             f"study {uid} is not known: check the UID; one that still arrives is shown by --follow once complete"

@@ -55,18 +55,24 @@ def shown(renderable: Any) -> str:
 
 
 def test_a_study_is_followed_until_every_destination_answered():
-    events = Story("1.2.3").whole()
-    assert not finished(None)
+    story = Story("1.2.3")
+    events = story.whole()
+    assert not finished(None, START)
     for number in range(1, len(events)):
-        if number == 1:
-            continue  # complete, and no task yet: nothing says that one will come
-        assert not finished(told(events[:number])), number
-    assert finished(told(events))
+        assert not finished(told(events[:number]), story.at(3)), number
+    assert finished(told(events), story.at(3))
+
+
+def test_a_study_without_a_task_is_finished_after_a_moment():
+    story = Story("1.2.3")
+    study = told([story.ready(seconds=2)])
+    assert not finished(study, story.at(3.9))
+    assert finished(study, story.at(4.1))
 
 
 def test_a_failed_task_is_the_end():
     story = Story("1.2.3")
-    assert finished(told([story.ready(), story.task(), story.status(TaskState.FAILED, 3)]))
+    assert finished(told([story.ready(), story.task(), story.status(TaskState.FAILED, 3)]), story.at(4))
 
 
 def test_a_study_is_shown_with_times_findings_and_addresses():
