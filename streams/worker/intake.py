@@ -212,6 +212,8 @@ class Intake:
         self._backlog.drop(lost)
         for partition in lost:
             self._to_reread.pop(partition, None)
+        # librdkafka keeps a partition paused when it comes back in the next assignment
+        self._consumer.resume(partitions)
 
 
 def received_of(message: Message) -> Received:

@@ -149,29 +149,39 @@ def test_a_transaction_whose_end_is_unknown_is_looked_up_and_never_doubled(
     assert len(out.events(TaskStatus, second.task_id)) == 1
 
 
-def test_what_runs_while_its_partition_moves_is_answered_by_the_new_owner_alone(
+def test_what_runs_while_its_partition_moves_is_done_again_and_answered_once(
     kafka_settings: KafkaSettings, out: Watch
 ) -> None:
-    first, _ = two_emergencies()
+    """Some partitions stay where they are, others move: all of them were paused, and all go on."""
+    tasks = [task(new_study(), Priority.P1_EMERGENCY) for _ in range(12)]
     group = new_group(kafka_settings)
+
+    def answered() -> bool:
+        return all(out.events(TaskStatus, asked.task_id) for asked in tasks)
+
     with side(kafka_settings, group) as one:
         until(lambda: one.intake.assigned, one)
-        submit(kafka_settings, first)
-        job = one.job()
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.held) >= 3, one)
+        before = list(one.held)
         with side(kafka_settings, group, "two") as two:
-            until(lambda: job.abandoned.is_set() and two.intake.assigned, one, two)
-            one.answer(job)
-            until(lambda: one.held or two.held, one, two)
-            owner = one if one.held else two
-            owner.answer(owner.held.pop(0))
-            out.until(lambda: one.turn() or two.turn() or out.events(TaskStatus, first.task_id), "the status")
+            until(lambda: all(job.abandoned.is_set() for job in before) and two.intake.assigned, one, two)
+            one.held = [job for job in one.held if job not in before]
+            for job in before:
+                one.answer(job)
+
+            def work() -> bool:
+                for owner in (one, two):
+                    owner.turn()
+                    while owner.held:
+                        owner.answer(owner.held.pop())
+                return answered()
+
+            out.until(work, "all statuses")
             for _ in range(50):
-                one.turn()
-                two.turn()
+                work()
             out.read(0.5)
-            assert len(out.events(TaskStatus, first.task_id)) == 1
-            assert not one.held
-            assert not two.held
+    assert [len(out.events(TaskStatus, asked.task_id)) for asked in tasks] == [1] * len(tasks)
 
 
 def test_a_second_process_in_the_same_place_ends_the_first(kafka_settings: KafkaSettings, out: Watch) -> None:
