@@ -20,45 +20,68 @@ import venv
 from pathlib import Path
 
 import psutil
+from confluent_kafka import TopicPartition
 
 from benchmarks.report import Row, arguments, percentile, publish
+from producers.kafka import consumer_config, new_consumer
 from schemas import events
-from schemas.topics import Topic
+from schemas.codec import Codec
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic, spec_of
 from tests.integration.log_dump import dump
 from tests.integration.rules import RELEASED_S, small_study_rules
 from tests.integration.sender import send
-from tests.integration.stack import LiveStack, live_stack, wait_for
+from tests.integration.stack import LiveStack, live_stack
 from tests.studies import small_study
 
 PEER = "dicom-ai-router==0.3.0"
 ENGINE_STAGE = "inferring"
 
 
+class Listener:
+    """Waits for delivery outcomes without disturbing the stack: one consumer, at the end of one topic."""
+
+    def __init__(self, bootstrap: str) -> None:
+        settings = KafkaSettings(bootstrap_servers=bootstrap)
+        self._consumer = new_consumer(consumer_config(settings, "listener", "listener"))
+        self._codec = Codec()
+        topic = Topic.DELIVERY.value
+        ends = [
+            self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+            for number in range(spec_of(Topic.DELIVERY).partitions)
+        ]
+        self._consumer.assign([TopicPartition(topic, number, end) for number, end in enumerate(ends)])
+
+    def stored_at(self, uid: str, timeout_s: float = 60) -> float:
+        """Time (seconds since the epoch) at which the later of the PACS and the FHIR server had confirmed."""
+        confirmed: dict[str, float] = {}
+        deadline = time.monotonic() + timeout_s
+        while len(confirmed) < 2:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{uid} is stored at {sorted(confirmed)} only")
+            message = self._consumer.poll(0.5)
+            if message is None or message.error() is not None:
+                continue
+            outcome = self._codec.decode(bytes(message.value() or b""))
+            if isinstance(outcome, events.DeliveryOutcome) and outcome.study_instance_uid == uid:
+                confirmed[outcome.destination] = outcome.occurred_at.timestamp()
+        return max(confirmed.values())
+
+
 def measure(stack: LiveStack, studies: int) -> tuple[list[float], list[float]]:
     """Overhead and whole time of each study, in milliseconds."""
     host, _, port = stack.endpoint("gateway_dimse").rpartition(":")
-    answered: dict[str, float] = {}
+    listener = Listener(stack.endpoint("kafka"))
+    whole: dict[str, float] = {}
     for number in range(studies):
         study = small_study(f"{int(time.time())}.{number}", slices=8, size=64)
-        uid = study[0].StudyInstanceUID
-        last = send(study, host, int(port))
-        if last is None:
+        uid = str(study[0].StudyInstanceUID)
+        answered = send(study, host, int(port))
+        if answered is None:
             raise RuntimeError("the gateway refused a study")
-        answered[uid] = last
-        wait_for(lambda uid=uid: len(_outcomes(stack).get(uid, {})) >= 2, 60, stack.log_tail)  # type: ignore[misc]
-    outcomes, engine = _outcomes(stack), _engine_ms(stack)
-    quiet_ms = RELEASED_S * 1000
-    whole = [(max(outcomes[uid].values()) - last) * 1000 for uid, last in answered.items()]
-    own = [ms - quiet_ms - engine[uid] for ms, uid in zip(whole, answered, strict=True)]
-    return own, whole
-
-
-def _outcomes(stack: LiveStack) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for entry in dump(stack.endpoint("kafka"), [Topic.DELIVERY]):
-        outcome: events.DeliveryOutcome = entry.event
-        found.setdefault(outcome.study_instance_uid, {})[outcome.destination] = outcome.occurred_at.timestamp()
-    return found
+        whole[uid] = (listener.stored_at(uid) - answered) * 1000
+    engine = _engine_ms(stack)
+    return [ms - RELEASED_S * 1000 - engine[uid] for uid, ms in whole.items()], list(whole.values())
 
 
 def _engine_ms(stack: LiveStack) -> dict[str, float]:

@@ -45,7 +45,8 @@ def publish(title: str, rows: list[Row], file: Path | None) -> None:
         peer_value = "" if row.peer_value is None else f"{row.peer_value:,.1f}"
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         table.add_row(row.name, f"{row.value:,.1f}", row.unit, row.peer or "", peer_value, ratio)
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=130)).print(table)
     if file is not None:
         file.write_text(json.dumps({"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}, indent=2))
         sys.stderr.write(f"written to {file}\n")
