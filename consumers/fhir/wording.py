@@ -18,7 +18,7 @@ def conclusion(result: InferenceResult) -> list[str]:
     if result.outcome is ResultOutcome.NO_FINDINGS or not result.findings:
         sentences.append(NOTHING)
     sentences += [describe(finding) for finding in result.findings]
-    sentences += [f"Warning: {warning}." for warning in result.warnings]
+    sentences += [f"Warning: {warning.rstrip('.')}." for warning in result.warnings]
     if result.limitations:
         sentences.append(f"Limitations: {result.limitations.rstrip('.')}.")
     return sentences
@@ -26,7 +26,9 @@ def conclusion(result: InferenceResult) -> list[str]:
 
 def describe(finding: Finding) -> str:
     """One sentence for one finding."""
-    parts = [finding.code.meaning, *([finding.site.meaning] if finding.site else [])]
+    # where the finding is the organ itself, its site would only repeat it
+    site = finding.site if finding.site and finding.site.value != finding.code.value else None
+    parts = [finding.code.meaning, *([site.meaning] if site else [])]
     numbers = [f"{m.code.meaning} {m.value:.6g} {m.unit.value}" for m in finding.measurements]
     if finding.probability is not None:
         numbers.append(f"probability {finding.probability:.2f}")
