@@ -69,7 +69,7 @@ def read_partitions(
 ) -> dict[int, Latest]:
     """:func:`read_compacted`, of some partitions (``None``: all) and told apart by partition."""
     # The group id is required by the client and never used: nothing is subscribed or committed.
-    config = consumer_config(settings, client_id, f"{client_id}.changelog")
+    config = consumer_config(settings, client_id, f"{client_id}.changelog", fetch_wait_ms=50)
     consumer = new_consumer(config | {"enable.partition.eof": True, "fetch.wait.max.ms": 10})
     try:
         # Asking for the topic first also tells the client its leaders; else it waits half a second for them.

@@ -63,7 +63,12 @@ def producer_config(settings: KafkaSettings, client_id: str, transactional_id: s
 
 
 def consumer_config(
-    settings: KafkaSettings, client_id: str, consumer_group: str, *, instance_id: str | None = None
+    settings: KafkaSettings,
+    client_id: str,
+    consumer_group: str,
+    *,
+    instance_id: str | None = None,
+    fetch_wait_ms: int = 500,
 ) -> Config:
     """Configuration of a consumer that commits by itself never, and reads only committed messages.
 
@@ -77,6 +82,10 @@ def consumer_config(
         Kafka ``group.id``.
     instance_id
         Static membership (KIP-345): a restarted process takes its partitions back without a rebalance.
+    fetch_wait_ms
+        How long an unanswered fetch stays with the broker, in milliseconds. A message ends the wait at once, so
+        a long one costs no latency and saves processor time at rest. A short one suits who pauses and resumes
+        partitions, or waits for the end of a partition: both hear of it only with the next fetch.
     """
     config: Config = settings.librdkafka() | {
         "client.id": client_id,
@@ -87,7 +96,7 @@ def consumer_config(
         "isolation.level": "read_committed",
         "session.timeout.ms": SESSION_TIMEOUT_MS,
         "heartbeat.interval.ms": 2_000,
-        "fetch.wait.max.ms": 50,
+        "fetch.wait.max.ms": fetch_wait_ms,
         "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
         "fetch.error.backoff.ms": 100,
         "topic.metadata.refresh.interval.ms": 60_000,

@@ -46,7 +46,9 @@ def events_of(
     DestinationUnavailable
         The end of the log was not reached in time.
     """
-    config = consumer_config(settings, "demo", "scanstream.demo") | {"enable.partition.eof": True}
+    config = consumer_config(settings, "demo", "scanstream.demo", fetch_wait_ms=50) | {
+        "enable.partition.eof": True
+    }
     consumer = new_consumer(config)
     try:
         return [

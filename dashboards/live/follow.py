@@ -96,7 +96,7 @@ class Follower:
         return found
 
     def _run(self) -> None:
-        config = consumer_config(self._settings, "live-view", "scanstream.live-view")
+        config = consumer_config(self._settings, "live-view", "scanstream.live-view", fetch_wait_ms=200)
         consumer = new_consumer(config | {"enable.partition.eof": True})
         try:
             self._follow(consumer)

@@ -44,7 +44,7 @@ def message_counts(settings: KafkaSettings, partitions: Mapping[str, int]) -> di
     DestinationUnavailable
         The broker did not answer.
     """
-    consumer = new_consumer(consumer_config(settings, "terminal", "scanstream.terminal"))
+    consumer = new_consumer(consumer_config(settings, "terminal", "scanstream.terminal", fetch_wait_ms=50))
     counts = {}
     try:
         for topic, number in partitions.items():

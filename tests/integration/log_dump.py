@@ -26,7 +26,9 @@ class Logged:
 def dump(bootstrap: str, topics: list[Topic] | None = None, codec: Codec | None = None) -> list[Logged]:
     """All committed events of the topics (default: of the table) up to now."""
     settings = KafkaSettings(bootstrap_servers=bootstrap)
-    consumer = new_consumer({**consumer_config(settings, "dump", "dump"), "enable.partition.eof": True})
+    consumer = new_consumer(
+        {**consumer_config(settings, "dump", "dump", fetch_wait_ms=20), "enable.partition.eof": True}
+    )
     codec = codec or Codec()
     found = []
     try:

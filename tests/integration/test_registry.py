@@ -27,7 +27,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 def framings(bootstrap: str, topic: Topic) -> Counter[int]:
     """First byte of each value of a topic."""
     settings = KafkaSettings(bootstrap_servers=bootstrap)
-    consumer = new_consumer({**consumer_config(settings, "bytes", "bytes"), "enable.partition.eof": True})
+    consumer = new_consumer(
+        {**consumer_config(settings, "bytes", "bytes", fetch_wait_ms=20), "enable.partition.eof": True}
+    )
     found: Counter[int] = Counter()
     try:
         ends = spec_of(topic).partitions
