@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _NOT_STORAGE: Final = ("Storage Commitment", "Media Storage", "Storage Management")
 _NOT_DATA_SETS: Final = ("1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.6.2")
+#: JPEG XL and deflated frames: in pydicom's dictionary only once pynetdicom is imported, and decoded by neither.
+_TOO_NEW: Final = tuple(f"1.2.840.10008.1.2.{end}" for end in ("4.110", "4.111", "4.112", "8.1"))
 
 #: Every storage SOP class of PS3.6, retired ones included: archives still send them.
 STORAGE_CLASSES: Final = frozenset(
@@ -35,11 +37,11 @@ STORAGE_CLASSES: Final = frozenset(
     if kind == "SOP Class" and "Storage" in name and not name.startswith(_NOT_STORAGE)
 )
 
-#: Every transfer syntax of PS3.6 for data sets. Nothing is decoded here, so all can be taken.
+#: Every transfer syntax of PS3.6 for data sets that pydicom knows. Nothing is decoded here, so all can be taken.
 STORAGE_TRANSFER_SYNTAXES: Final = frozenset(
     uid
     for uid, (_, kind, *_) in UID_dictionary.items()
-    if kind == "Transfer Syntax" and uid.startswith("1.2.840.10008.1.2") and uid not in _NOT_DATA_SETS
+    if kind == "Transfer Syntax" and uid.startswith("1.2.840.10008.1.2") and uid not in _NOT_DATA_SETS + _TOO_NEW
 )
 
 #: Messages of the hint that an association ended: association id, instances per study, Unix time.
