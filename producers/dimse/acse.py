@@ -1,39 +1,36 @@
-"""A-ASSOCIATE-RQ bytes → request; answer → A-ASSOCIATE-AC bytes (PS3.8 9.3.2, 9.3.3, annex D; PS3.7 D.3.3).
+"""A-ASSOCIATE-RQ bytes → request; answers → A-ASSOCIATE-AC, -RJ, A-RELEASE-RP and A-ABORT bytes (PS3.8 9.3).
 
-Pure. Items that we do not know are skipped, as the standard asks (PS3.8 9.3.1); lengths that do not fit raise
-:class:`BadPdu`.
+Over pynetdicom's PDU classes, which know every item of PS3.8 annex D and PS3.7 D.3.3. Pure. Guarantee: a request
+that breaks the rules is a :class:`BadPdu`, whose sentence quotes nothing of it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from producers.dimse.pdu import AbortReason, BadPdu, PduType, encode
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, A_RELEASE_RP
+from pynetdicom.pdu_items import (
+    ApplicationContextItem,
+    ImplementationClassUIDSubItem,
+    ImplementationVersionNameSubItem,
+    MaximumLengthSubItem,
+    PresentationContextItemAC,
+    SCP_SCU_RoleSelectionSubItem,
+    TransferSyntaxSubItem,
+    UserInformationItem,
+)
+
+from producers.dimse.items import recognized
+from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduType, encode
 from producers.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 
-_FIXED: Final = struct.Struct(">HH16s16s32s")
-_ITEM: Final = struct.Struct(">BxH")
-
-
-class Item(IntEnum):
-    """Item types (PS3.8 9.3.2, PS3.7 D.3.3)."""
-
-    APPLICATION_CONTEXT = 0x10
-    PRESENTATION_CONTEXT_RQ = 0x20
-    PRESENTATION_CONTEXT_AC = 0x21
-    ABSTRACT_SYNTAX = 0x30
-    TRANSFER_SYNTAX = 0x40
-    USER_INFORMATION = 0x50
-    MAXIMUM_LENGTH = 0x51
-    IMPLEMENTATION_CLASS_UID = 0x52
-    ROLE_SELECTION = 0x54
-    IMPLEMENTATION_VERSION_NAME = 0x55
+_FIXED: Final = struct.Struct(">H2x16s16s32x")
+_NO_TITLE: Final = "?"
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,27 @@ class Role:
 
 @dataclass(frozen=True)
 class AssociationRequest:
-    """What a peer proposes; ``max_length`` 0 means that it takes P-DATA of any length."""
+    """What a peer proposes.
+
+    Attributes
+    ----------
+    protocol_version
+        Bit 0 is DICOM 3.0.
+    application_context
+        Empty when there is none.
+    called_ae_title, calling_ae_title
+        Without padding; empty when it is none by PS3.5 6.2 (blank, not ASCII, control characters, backslash).
+    contexts
+        In the peer's order; ids are odd and unique.
+    max_length
+        Longest P-DATA-TF that the peer takes, in bytes; 0 is any.
+    implementation_version
+        ``None`` when the peer does not say it.
+    roles
+        One per SOP class.
+    user_information
+        All of it, with asynchronous operations window, extended negotiation and user identity. Not to be logged.
+    """
 
     protocol_version: int
     application_context: str
@@ -66,7 +83,7 @@ class AssociationRequest:
     max_length: int
     implementation_version: str | None
     roles: tuple[Role, ...]
-    title_bytes: bytes
+    user_information: UserInformationItem = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,54 +96,53 @@ class ContextAnswer:
 
 
 def decode_request(body: bytes) -> AssociationRequest:
-    """Request of an A-ASSOCIATE-RQ, given without its PDU header.
+    """Request of an A-ASSOCIATE-RQ, given without its PDU header (PS3.8 9.3.2).
 
     Raises
     ------
     BadPdu
-        Lengths do not fit, or a presentation context id is even or appears twice.
+        Lengths do not fit, a value is not allowed, or a presentation context id is even or appears twice.
     """
     if len(body) < _FIXED.size:
         raise BadPdu(AbortReason.INVALID_PARAMETER, "A-ASSOCIATE-RQ is too short")
-    version, _, called, calling, _ = _FIXED.unpack_from(body)
-    application_context = ""
-    contexts: dict[int, ProposedContext] = {}
-    user: dict[int, list[bytes]] = {}
-    for kind, value in _items(body, _FIXED.size):
-        if kind == Item.APPLICATION_CONTEXT:
-            application_context = _text(value)
-        elif kind == Item.PRESENTATION_CONTEXT_RQ:
-            context = _context(value)
-            if context.context_id % 2 == 0 or context.context_id in contexts:
-                raise BadPdu(AbortReason.INVALID_PARAMETER, f"presentation context id {context.context_id}")
-            contexts[context.context_id] = context
-        elif kind == Item.USER_INFORMATION:
-            for sub_kind, sub_value in _items(value, 0):
-                user.setdefault(sub_kind, []).append(sub_value)
-    lengths = user.get(Item.MAXIMUM_LENGTH, [])
-    names = user.get(Item.IMPLEMENTATION_VERSION_NAME, [])
+    version, *titles = _FIXED.unpack_from(body)
+    called, calling = map(_title, titles)
+    fixed = _FIXED.pack(version, *((title or _NO_TITLE).ljust(16).encode() for title in (called, calling)))
+    pdu = A_ASSOCIATE_RQ()
+    try:
+        pdu.decode(encode(PduType.ASSOCIATE_RQ, fixed + recognized(body[_FIXED.size :])))
+        user = pdu.user_information or UserInformationItem()
+        roles = tuple(Role(uid, item.scu == 1, item.scp == 1) for uid, item in user.role_selection.items())
+    except (AssertionError, ValueError, struct.error):
+        # What pynetdicom says quotes the value, of any length and content.
+        raise BadPdu(
+            AbortReason.INVALID_PARAMETER, "the A-ASSOCIATE-RQ holds a UID, role or length that cannot be"
+        ) from None
+    if user.user_identity is not None and user.user_identity.encode()[4:] not in body:
+        # pynetdicom cuts its fields where the item ends, whatever their lengths say.
+        raise BadPdu(AbortReason.INVALID_PARAMETER, "the lengths of the user identity do not fit")
     return AssociationRequest(
         protocol_version=version,
-        application_context=application_context,
-        called_ae_title=_text(called),
-        calling_ae_title=_text(calling),
-        contexts=tuple(contexts.values()),
-        max_length=int.from_bytes(lengths[0], "big") if lengths else 0,
-        implementation_version=_text(names[0]) if names else None,
-        roles=tuple(_role(value) for value in user.get(Item.ROLE_SELECTION, [])),
-        title_bytes=called + calling,
+        application_context=pdu.application_context_name or "",
+        called_ae_title=called,
+        calling_ae_title=calling,
+        contexts=_contexts(pdu),
+        max_length=user.maximum_length or 0,
+        implementation_version=user.implementation_version_name or None,
+        roles=roles,
+        user_information=user,
     )
 
 
 def encode_accept(
     request: AssociationRequest, answers: Sequence[ContextAnswer], roles: Sequence[Role], max_length: int
 ) -> bytes:
-    """A-ASSOCIATE-AC PDU.
+    """A-ASSOCIATE-AC PDU (PS3.8 9.3.3).
 
     Parameters
     ----------
     request
-        What is answered; its AE titles are sent back as they came.
+        What is answered; its AE titles are sent back.
     answers
         One per proposed context.
     roles
@@ -134,60 +150,67 @@ def encode_accept(
     max_length
         Longest P-DATA-TF that we take, in bytes.
     """
-    user = _item(Item.MAXIMUM_LENGTH, max_length.to_bytes(4, "big"))
-    user += _item(Item.IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_CLASS_UID.encode())
-    for role in roles:
-        uid = role.sop_class_uid.encode()
-        user += _item(Item.ROLE_SELECTION, struct.pack(">H", len(uid)) + uid + bytes((role.scu, role.scp)))
-    user += _item(Item.IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode())
-    contexts = b"".join(
-        _item(
-            Item.PRESENTATION_CONTEXT_AC,
-            bytes((answer.context_id, 0, answer.result, 0))
-            + _item(Item.TRANSFER_SYNTAX, answer.transfer_syntax.encode()),
+    pdu = A_ASSOCIATE_AC()
+    pdu.reserved_aet, pdu.reserved_aec = request.called_ae_title, request.calling_ae_title
+    length, implementation = MaximumLengthSubItem(), ImplementationClassUIDSubItem()
+    length.maximum_length_received = max_length
+    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    name = ImplementationVersionNameSubItem()
+    name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    user = UserInformationItem()
+    user.user_data = [length, implementation, *map(_role_item, roles), name]
+    pdu.variable_items = [ApplicationContextItem(), *map(_context_item, answers), user]
+    return pdu.encode()
+
+
+def reject(result: int, source: int, reason: int) -> bytes:
+    """A-ASSOCIATE-RJ PDU (PS3.8 9.3.4)."""
+    pdu = A_ASSOCIATE_RJ()
+    pdu.result, pdu.source, pdu.reason_diagnostic = result, source, reason
+    return pdu.encode()
+
+
+def release() -> bytes:
+    """A-RELEASE-RP PDU (PS3.8 9.3.7)."""
+    return A_RELEASE_RP().encode()
+
+
+def abort(source: AbortSource, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> bytes:
+    """A-ABORT PDU (PS3.8 9.3.8); the reason counts only for the provider."""
+    pdu = A_ABORT_RQ()
+    pdu.source = int(source)
+    pdu.reason_diagnostic = int(reason) if source is AbortSource.PROVIDER else 0
+    return pdu.encode()
+
+
+def _title(value: bytes) -> str:
+    """Title without its padding, which some devices make of zeros."""
+    text = value.decode("ascii", "replace").strip(" \0")
+    return text if text.isascii() and text.isprintable() and "\\" not in text else ""
+
+
+def _contexts(pdu: A_ASSOCIATE_RQ) -> tuple[ProposedContext, ...]:
+    found: dict[int, ProposedContext] = {}
+    for item in pdu.presentation_context:
+        number = item.context_id or 0
+        if number % 2 == 0 or number in found:
+            raise BadPdu(AbortReason.INVALID_PARAMETER, f"presentation context id {number}")
+        found[number] = ProposedContext(
+            number, item.abstract_syntax or "", tuple(filter(None, item.transfer_syntax))
         )
-        for answer in answers
-    )
-    fixed = _FIXED.pack(1, 0, request.title_bytes[:16], request.title_bytes[16:], bytes(32))
-    body = fixed + _item(Item.APPLICATION_CONTEXT, APPLICATION_CONTEXT.encode()) + contexts
-    return encode(PduType.ASSOCIATE_AC, body + _item(Item.USER_INFORMATION, user))
+    return tuple(found.values())
 
 
-def _items(data: bytes, position: int) -> Iterator[tuple[int, bytes]]:
-    while position < len(data):
-        if position + _ITEM.size > len(data):
-            raise BadPdu(AbortReason.INVALID_PARAMETER, "an item of the A-ASSOCIATE-RQ is cut off")
-        kind, length = _ITEM.unpack_from(data, position)
-        start = position + _ITEM.size
-        position = start + length
-        if position > len(data):
-            raise BadPdu(AbortReason.INVALID_PARAMETER, f"item {kind:02X}H reaches beyond the A-ASSOCIATE-RQ")
-        yield kind, data[start:position]
+def _context_item(answer: ContextAnswer) -> PresentationContextItemAC:
+    syntax = TransferSyntaxSubItem()
+    syntax.transfer_syntax_name = answer.transfer_syntax
+    item = PresentationContextItemAC()
+    item.presentation_context_id, item.result_reason = answer.context_id, answer.result
+    item.transfer_syntax_sub_item = [syntax]
+    return item
 
 
-def _context(value: bytes) -> ProposedContext:
-    if len(value) < 4:
-        raise BadPdu(AbortReason.INVALID_PARAMETER, "a presentation context is too short")
-    abstract = ""
-    transfers: list[str] = []
-    for kind, sub_value in _items(value, 4):
-        if kind == Item.ABSTRACT_SYNTAX:
-            abstract = _text(sub_value)
-        elif kind == Item.TRANSFER_SYNTAX:
-            transfers.append(_text(sub_value))
-    return ProposedContext(value[0], abstract, tuple(transfers))
-
-
-def _role(value: bytes) -> Role:
-    length = int.from_bytes(value[:2], "big")
-    if len(value) < 2 + length + 2:
-        raise BadPdu(AbortReason.INVALID_PARAMETER, "a role selection is too short")
-    return Role(_text(value[2 : 2 + length]), value[2 + length] == 1, value[3 + length] == 1)
-
-
-def _item(kind: Item, value: bytes) -> bytes:
-    return _ITEM.pack(kind, len(value)) + value
-
-
-def _text(value: bytes) -> str:
-    return value.decode("ascii", "replace").strip(" \0")
+def _role_item(role: Role) -> SCP_SCU_RoleSelectionSubItem:
+    item = SCP_SCU_RoleSelectionSubItem()
+    item.sop_class_uid, item.scu_role, item.scp_role = role.sop_class_uid, int(role.scu), int(role.scp)
+    return item

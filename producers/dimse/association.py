@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, cast
 
-from producers.dimse.acse import decode_request, encode_accept
+from producers.dimse.acse import abort, decode_request, encode_accept, reject, release
 from producers.dimse.command import RESPONSE, UNRECOGNIZED_OPERATION, Command, CommandField
 from producers.dimse.message import Message, MessageAssembler, encode_command
 from producers.dimse.negotiation import Policy, Rejection, negotiate
-from producers.dimse.pdu import RELEASE_RP, AbortReason, AbortSource, BadPdu, PduStream, PduType, abort, reject
+from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduStream, PduType
 from producers.dimse.service import Registry, Session
 from producers.store.spool import Spool
 from schemas.logs import fields
@@ -249,7 +249,7 @@ class Association(asyncio.Protocol):
         await self._registry.released(session)
         if self.is_established:
             log.info("association released", extra=self._fields(delivered=session.delivered.total()))
-            self._finish(RELEASE_RP)
+            self._finish(release())
 
     def _end_if_drained(self) -> None:
         busy = self._task is not None or (self._assembler is not None and self._assembler.in_the_middle)

@@ -7,6 +7,7 @@ from producers.dimse.command import CommandField
 from producers.dimse.negotiation import Policy
 from producers.dimse.server import DimseServer
 from producers.dimse.service import Registry
+from producers.dimse.silence import silence
 from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES, Hint, Storage
 from producers.dimse.verification import TRANSFER_SYNTAXES, VERIFICATION, Verification
 from producers.store.store import InstanceStore
@@ -30,6 +31,7 @@ def application_entity(
     telemetry
         Shows the number of associations.
     """
+    silence()
     registry = Registry()
     registry.register(Verification(), CommandField.C_ECHO_RQ, [VERIFICATION], TRANSFER_SYNTAXES)
     registry.register(Storage(store, hint), CommandField.C_STORE_RQ, STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES)

@@ -71,6 +71,10 @@ def negotiate(request: AssociationRequest, policy: Policy) -> Acceptance | Rejec
         return Rejection(1, 2, 2, "the protocol version is not supported: the peer must speak DICOM 3.0")
     if request.application_context != APPLICATION_CONTEXT:
         return Rejection(1, 1, 2, "the application context is not DICOM's")
+    if not request.calling_ae_title:
+        return Rejection(1, 1, 3, "the calling AE title is blank or not ASCII: correct it at the sender")
+    if not request.called_ae_title:
+        return Rejection(1, 1, 7, "the called AE title is blank or not ASCII: correct it at the sender")
     if policy.require_called_ae_title and request.called_ae_title != policy.ae_title:
         return Rejection(1, 1, 7, f"the called AE title is not {policy.ae_title}: correct it at the sender")
     answers: list[ContextAnswer] = []

@@ -1,4 +1,4 @@
-"""Bytes of a connection → whole PDUs, and the short PDUs that we send (PS3.8 9.3).
+"""Bytes of a connection → whole PDUs (PS3.8 9.3).
 
 Pure. Guarantee: memory is bounded by the largest PDU allowed; what cannot be a PDU is a :class:`BadPdu` that
 says which A-ABORT to send.
@@ -115,16 +115,3 @@ class PduStream:
 def encode(pdu_type: PduType, body: bytes) -> bytes:
     """A PDU with its header."""
     return HEADER.pack(pdu_type, len(body)) + body
-
-
-RELEASE_RP: Final = encode(PduType.RELEASE_RP, bytes(4))
-
-
-def abort(source: AbortSource, reason: AbortReason = AbortReason.NOT_SPECIFIED) -> bytes:
-    """A-ABORT PDU (PS3.8 9.3.8); the reason counts only for the provider."""
-    return encode(PduType.ABORT, bytes((0, 0, source, reason if source is AbortSource.PROVIDER else 0)))
-
-
-def reject(result: int, source: int, reason: int) -> bytes:
-    """A-ASSOCIATE-RJ PDU (PS3.8 9.3.4)."""
-    return encode(PduType.ASSOCIATE_RJ, bytes((0, result, source, reason)))

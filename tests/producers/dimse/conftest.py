@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from producers.dimse.silence import silence
 from tests.producers.listener import Listener
 from tests.producers.listener import listener as running
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """Libraries are silent, as in the gateway."""
+    silence()
 
 
 @pytest.fixture

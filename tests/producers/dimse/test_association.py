@@ -5,14 +5,16 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from producers.dimse import command as commands
+from producers.dimse.acse import release
 from producers.dimse.command import Command, CommandField
 from producers.dimse.message import encode_command
-from producers.dimse.pdu import RELEASE_RP, PduType, encode
+from producers.dimse.pdu import HEADER, PduType, encode
 from tests.producers.dimse.peer import (
     ECHO,
     MR,
@@ -29,6 +31,7 @@ from tests.producers.store.data import encoded, image
 from tests.services import wait_for
 
 PROVIDER, USER = 2, 0
+ABORTED = (PduType.ABORT, bytes(4))
 
 
 def abort_of(peer: RawPeer) -> tuple[int, int]:
@@ -50,7 +53,7 @@ def echo(peer: RawPeer) -> int | None:
         (b"\x09\x00\x00\x00\x00\x04abcd", (PROVIDER, 1)),
         (b"GET / HTTP/1.1\r\n\r\n", (PROVIDER, 1)),
         (request(), (PROVIDER, 2)),
-        (RELEASE_RP, (PROVIDER, 2)),
+        (release(), (PROVIDER, 2)),
         (b"\x04\x00\x7f\xff\xff\xff", (PROVIDER, 6)),
         (p_data(99, b"x", command=True, last=True), (PROVIDER, 6)),
         (p_data(1, b"x", command=False, last=True), (PROVIDER, 5)),
@@ -86,6 +89,39 @@ def test_before_the_association_it_is_the_service_user_that_aborts(listener: Lis
     with RawPeer(listener.port) as peer:
         peer.send(wire)
         assert abort_of(peer) == (USER, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda wire: wire.replace(b"PEER ", b"PE\xd0\x84 "), (PduType.ASSOCIATE_RJ, b"\x00\x01\x01\x03")),
+        (lambda wire: wire.replace(b"SCANSTREAM", b"\xff" * 10), (PduType.ASSOCIATE_RJ, b"\x00\x01\x01\x07")),
+        (lambda wire: wire.replace(b"\x03\x00\x00\x00\x30", b"\x02\x00\x00\x00\x30"), ABORTED),
+        (lambda wire: wire.replace(b"\x03\x00\x00\x00\x30", b"\x01\x00\x00\x00\x30"), ABORTED),
+        (lambda wire: wire.replace(b"\x30\x00\x00\x11", b"\x30\x00\x7f\x11"), ABORTED),
+        (lambda wire: wire.replace(b"1.2.840.10008.1.1", b"1.2.840.10008.1.\xff"), ABORTED),
+        (lambda wire: wire.replace(b"\x51\x00\x00\x04\x00", b"\x51\x00\x00\x03"), ABORTED),
+    ],
+    ids=["calling", "called", "even", "twice", "length", "uid", "user-information"],
+)
+def test_a_wrong_request_has_one_answer_and_one_line(
+    listener: Listener,
+    change: Callable[[bytes], bytes],
+    expected: tuple[int, bytes],
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    wire = request()
+    changed = change(wire)
+    assert changed != wire
+    length = len(changed) - HEADER.size
+    with RawPeer(listener.port) as peer:
+        peer.send(HEADER.pack(PduType.ASSOCIATE_RQ, length) + changed[HEADER.size :])
+        assert peer.receive() == expected
+    (record,) = caplog.records
+    assert record.name == "producers.dimse.association"
+    assert record.exc_info is None
+    assert not list(recwarn)
 
 
 def test_release_is_answered_and_nothing_after_it_counts(listener: Listener) -> None:

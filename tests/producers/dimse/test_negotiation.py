@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import contextlib
+import struct
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pynetdicom.pdu import A_ASSOCIATE_AC
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import (
+    AsynchronousOperationsWindowNegotiation,
+    SCP_SCU_RoleSelectionNegotiation,
+    UserIdentityNegotiation,
+)
 
 from producers.dimse.acse import AssociationRequest, Role, decode_request, encode_accept
+from producers.dimse.items import MAX_ITEMS
 from producers.dimse.negotiation import Acceptance, Policy, Rejection, negotiate
 from producers.dimse.pdu import HEADER, BadPdu
 from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from tests.producers.dimse.peer import EXPLICIT, MR, VERIFICATION, request
 
+#: Length of what comes before the items.
+FIXED = 68
 JPEG2000 = "1.2.840.10008.1.2.4.90"
 POLICY = Policy(
     "SCANSTREAM",
@@ -86,6 +95,8 @@ def test_rejections_name_source_and_reason() -> None:
         (asked, strict, (1, 1, 7)),
         (replace(asked, application_context="1.2.3"), POLICY, (1, 1, 2)),
         (replace(asked, protocol_version=2), POLICY, (1, 2, 2)),
+        (replace(asked, calling_ae_title=""), POLICY, (1, 1, 3)),
+        (replace(asked, called_ae_title=""), POLICY, (1, 1, 7)),
     ]
     for what, policy, expected in cases:
         answer = negotiate(what, policy)
@@ -122,6 +133,104 @@ def test_damaged_requests_are_read_or_bad(data: st.DataObject) -> None:
         pass
 
 
+def item(kind: int, value: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(value)) + value
+
+
+def with_user_item(kind: int, value: bytes) -> bytes:
+    """Body of a good request with one more item at the end of its user information."""
+    whole = request()[HEADER.size :]
+    start = whole.index(b"\x50\x00", FIXED)
+    user = whole[start + 4 :] + item(kind, value)
+    return whole[:start] + item(0x50, user)
+
+
+@pytest.mark.parametrize(
+    ("title", "read"),
+    [
+        (b" SCANNER        ", "SCANNER"),
+        (b"SCANNER".ljust(16, b"\0"), "SCANNER"),
+        ("СКАНЕР".encode().ljust(16), ""),
+        (b" " * 16, ""),
+        (b"A\nB".ljust(16), ""),
+        (b"A\\B".ljust(16), ""),
+    ],
+)
+def test_titles_are_read_without_padding_or_not_at_all(title: bytes, read: str) -> None:
+    whole = request()[HEADER.size :]
+    found = decode_request(whole[:4] + title + title + whole[36:])
+    assert (found.called_ae_title, found.calling_ae_title) == (read, read)
+
+
+def test_items_of_other_types_are_skipped() -> None:
+    whole = request()[HEADER.size :]
+    nested = item(0x50, item(0x50, item(0x20, b"\x09\0\0\0")))
+    found = decode_request(whole[:FIXED] + item(0x7F, b"new") + nested[4:] + item(0x52, b"1.2") + whole[FIXED:])
+    assert found.contexts == decode_request(whole).contexts
+    assert decode_request(with_user_item(0x6F, b"new")).max_length == 16382
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [(b"MADE_BY\0", "MADE_BY"), (b"x" * 40, "x" * 16), ("Ґ1".encode(), "1"), (b"\xff", None)]
+)
+def test_a_name_of_the_implementation_is_no_reason_to_abort(name: bytes, read: str | None) -> None:
+    assert decode_request(with_user_item(0x55, name)).implementation_version == read
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (0x54, b"\x00\x03\x31\x2e\x32\x01"),
+        (0x54, b"\x00\x03\x31\x2e\x32\x07\x00"),
+        (0x54, b"\x00\x41" + b"1" * 65 + b"\x01\x01"),
+        (0x52, b"1.2.\xff"),
+        (0x53, b"\x00"),
+        (0x57, b"\x00\x01\x31\x00\x01\x31\x00\x09\x31"),
+        (0x58, b"\x01\x00\x00\xffname"),
+        (0x58, b"\x01"),
+    ],
+    ids=[
+        "role-cut",
+        "role-7",
+        "uid-65",
+        "uid-not-ascii",
+        "window-cut",
+        "common-cut",
+        "identity-cut",
+        "identity-empty",
+    ],
+)
+def test_user_information_that_cannot_be_is_bad(kind: int, value: bytes) -> None:
+    with pytest.raises(BadPdu) as bad:
+        decode_request(with_user_item(kind, value))
+    assert "name" not in bad.value.sentence
+
+
+def test_all_of_the_user_information_can_be_read() -> None:
+    identity = UserIdentityNegotiation()
+    identity.user_identity_type, identity.primary_field, identity.secondary_field = 2, b"somebody", b"secret"
+    window = AsynchronousOperationsWindowNegotiation()
+    window.maximum_number_operations_invoked = 5
+    found = decoded(request(user=[identity, window]))
+    assert found.user_information.user_identity is not None
+    assert found.user_information.user_identity.primary == b"somebody"
+    assert found.user_information.async_ops_window is not None
+    assert found.user_information.async_ops_window.max_operations_invoked == 5
+    assert "secret" not in repr(found)
+
+
+def test_too_many_items_are_bad() -> None:
+    whole = request()[HEADER.size :]
+    with pytest.raises(BadPdu, match=str(MAX_ITEMS)):
+        decode_request(whole + item(0x7F, b"") * MAX_ITEMS)
+
+
+@given(st.binary(max_size=300))
+def test_any_items_are_read_or_bad(data: bytes) -> None:
+    with contextlib.suppress(BadPdu):
+        decode_request(request()[HEADER.size :][:FIXED] + data)
+
+
 def test_what_hospitals_send_is_offered() -> None:
     storage = "1.2.840.10008.5.1.4.1.1."
     named = ["1", "1.1", "1.1.1", "1.2", "1.2.1", "2", "2.1", "3.1", "4", "4.1", "6.1", "7", "12.1", "13.1.3"]
@@ -131,3 +240,4 @@ def test_what_hospitals_send_is_offered() -> None:
     ends = ["", ".1", ".1.99", ".2", ".5", ".4.50", ".4.51", ".4.57", ".4.70", ".4.80", ".4.81"]
     ends += [".4.90", ".4.91", ".4.201", ".4.202", ".4.203"]
     assert {syntax + end for end in ends} <= STORAGE_TRANSFER_SYNTAXES
+    assert syntax + ".4.110" not in STORAGE_TRANSFER_SYNTAXES, "the same, whoever imported pynetdicom before"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduStream, PduType, abort, encode, reject
+from producers.dimse.acse import abort, reject, release
+from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduStream, PduType, encode
 
 LIMIT = 4096
 PDUS = st.lists(
@@ -60,3 +61,4 @@ def test_short_pdus_by_the_letter() -> None:
     assert abort(AbortSource.PROVIDER, AbortReason.UNEXPECTED_PDU) == bytes.fromhex("07 00 00000004 00 00 02 02")
     assert abort(AbortSource.USER, AbortReason.UNEXPECTED_PDU) == bytes.fromhex("07 00 00000004 00 00 00 00")
     assert reject(1, 1, 7) == bytes.fromhex("03 00 00000004 00 01 01 07")
+    assert release() == bytes.fromhex("06 00 00000004 00 00 00 00")
