@@ -232,7 +232,8 @@ class InstanceStore:
         """In a file thread: read the headers, write the file, hand over to the writer."""
         headers: Headers | None = None
         try:
-            headers = _checked_headers(received)
+            headers = _headers_of(received)
+            _check_names(received, headers)
             meta = FileMeta(
                 received.transfer_syntax_uid,
                 headers.sop_class_uid,
@@ -272,13 +273,17 @@ class InstanceStore:
             )
 
 
-def _checked_headers(received: Received) -> Headers:
+def _headers_of(received: Received) -> Headers:
     if not is_uid(received.transfer_syntax_uid):
         raise Refused(Status.CANNOT_UNDERSTAND, "the transfer syntax is not a UID")
     data_set = received.data_set
     if data_set.failure is not None:
         raise Refused(Status.OUT_OF_RESOURCES, f"the data set could not be kept: {data_set.failure}")
-    headers = read_headers(data_set.prefix, data_set.size, received.transfer_syntax_uid)
+    return read_headers(data_set.prefix, data_set.size, received.transfer_syntax_uid)
+
+
+def _check_names(received: Received, headers: Headers) -> None:
+    """Refuse a data set that is not what it was sent as."""
     for said, found, name in (
         (received.sop_class_uid, headers.sop_class_uid, "SOP Class UID"),
         (received.sop_instance_uid, headers.sop_instance_uid, "SOP Instance UID"),
@@ -288,7 +293,6 @@ def _checked_headers(received: Received) -> Headers:
             raise Refused(
                 Status.DATA_SET_DOES_NOT_MATCH, f"the {name} of the data set is not the one it was sent as"
             )
-    return headers
 
 
 def _refusal(status: Status, sentence: str, headers: Headers | None = None) -> PutOutcome:
