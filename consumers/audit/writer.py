@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from producers.schema_registry import codec_from
 
 from consumers.audit import http_interface
 from consumers.audit.embedded import EmbeddedEngine
@@ -25,6 +24,7 @@ from consumers.audit.store import AuditStore, connect
 from producers import topic_admin
 from producers.kafka import consumer_config, new_consumer
 from producers.process import Process
+from producers.schema_registry import codec_from
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import ConfigurationError, DestinationUnavailable
