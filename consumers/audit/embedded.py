@@ -59,8 +59,9 @@ class EmbeddedEngine:
             ) from error
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            self._writer: Any = chdb.connect(str(directory))
-            self._reader: Any = chdb.connect(f"file:{directory}?mode=ro")
+            connect: Any = chdb.connect  # has no types
+            self._writer = connect(str(directory))
+            self._reader = connect(f"file:{directory}?mode=ro")
         except Exception as error:
             raise ConfigurationError(
                 f"the embedded audit store in {directory} cannot be opened ({str(error).splitlines()[0][:200]}): "
