@@ -108,7 +108,11 @@ class Executor:
         if job.task.priority is Priority.P1_EMERGENCY:
             return
         while (urgent := self._backlog.take_emergency()) is not None:
-            log.info("emergency goes first", extra=fields(task_id=urgent.task.task_id, suspended=job.task.task_id))
+            if urgent.probes == 0:
+                log.info(
+                    "emergency goes first",
+                    extra=fields(task_id=urgent.task.task_id, suspended=job.task.task_id),
+                )
             self._run(urgent)
 
     def _wait_for_gateway(self, job: Job, error: DestinationUnavailable) -> None:

@@ -11,10 +11,9 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from producers.schema_registry import codec_from
-
 from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process, run
+from producers.schema_registry import codec_from
 from producers.topic_admin import wait_until_ready
 from schemas.codec import Codec
 from schemas.logs import fields
@@ -79,7 +78,9 @@ def _intake(process: Process, kafka: KafkaSettings, codec: Codec, backlog: Backl
     def publisher() -> EventPublisher:
         return EventPublisher(kafka, codec, process.source, process.telemetry, process.instance)
 
-    consumer = new_consumer(consumer_config(kafka, process.name, WORKER_GROUP, instance_id=process.instance))
+    consumer = new_consumer(
+        consumer_config(kafka, process.name, WORKER_GROUP, instance_id=process.instance, fetch_wait_ms=50)
+    )
     ledger = Ledger(consumer, codec, process.source, system_clock)
     return Intake(consumer, publisher, ledger, codec, backlog, answered, process.telemetry)
 

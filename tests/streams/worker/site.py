@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pydicom import Dataset
 
 from producers.kafka import EventPublisher, consumer_config, new_consumer
@@ -30,6 +31,8 @@ OUTPUTS = (
     retry_topic(WORKER_GROUP),
     dlq_topic(WORKER_GROUP),
 )
+
+PARTITIONS = spec_of(Topic.TASKS_P1).partitions
 
 T = TypeVar("T")
 
@@ -88,18 +91,31 @@ class Watch:
 
 @contextmanager
 def watch(settings: KafkaSettings) -> Iterator[Watch]:
-    """Follow the output topics from their present end."""
+    """Follow the output topics from their present end; no task of another test is left, before and after."""
+    forget_tasks(settings)
     consumer = new_consumer(consumer_config(settings, "watch", "test.watch"))
     partitions = []
     for topic in OUTPUTS:
-        count = spec_of(Topic(topic)).partitions if topic in set(Topic) else 1
-        for number in range(count):
+        for number in consumer.list_topics(topic, 30).topics[topic].partitions:
             partitions.append(TopicPartition(topic, number, end_of(consumer, TopicPartition(topic, number))))
     consumer.assign(partitions)
     try:
         yield Watch(consumer)
     finally:
         consumer.close()
+        forget_tasks(settings)
+
+
+def forget_tasks(settings: KafkaSettings) -> None:
+    """Delete all tasks, so that a worker never meets those of another test: their gateway is gone."""
+    reader = new_consumer(consumer_config(settings, "forget", "test.forget"))
+    ends = [TopicPartition(topic, number) for topic in TASK_TOPICS.values() for number in range(PARTITIONS)]
+    for entry in ends:
+        entry.offset = end_of(reader, entry)
+    reader.close()
+    admin = AdminClient(dict(settings.librdkafka()))  # its futures end with it
+    for done in admin.delete_records([entry for entry in ends if entry.offset > 0]).values():
+        done.result(60)
 
 
 def end_of(consumer: Consumer, partition: TopicPartition) -> int:
