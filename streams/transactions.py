@@ -168,8 +168,10 @@ class _Session:
             self._announce = False
             task.process.ready()
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - client's form
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Forget everything: the next owner starts from what is committed, and so do we."""
+        # librdkafka keeps a partition paused that comes back after a rebalance
+        consumer.resume(partitions)
         self._assigned.clear()
         self._dead = DeadLetters(self._task.consumer_group)
         self._uncommitted_since = None

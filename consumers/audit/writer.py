@@ -207,6 +207,8 @@ class AuditLoop:
         for chain in gone:
             self._next.pop(chain, None)
             self._heads.pop(chain, None)
+        # librdkafka keeps a partition paused that comes back after a rebalance
+        consumer.resume(partitions)
         consumer.unassign()
 
 

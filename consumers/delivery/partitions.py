@@ -148,7 +148,9 @@ class Partitions:
         log.info("partitions assigned", extra=fields(partitions=len(partitions)))
         self._on_change()
 
-    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - librdkafka's call
+    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # librdkafka keeps a partition paused that comes back after a rebalance
+        consumer.resume(partitions)
         self._epoch += 1
         self._ledgers = {}
         self._retries_unread = set()
