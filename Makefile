@@ -65,7 +65,7 @@ lock: setup  ## resolve pyproject.toml into requirements.lock (hashed, no addres
 
 .PHONY: bench
 bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+	@for name in demo latency exactly_once; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 .PHONY: clean
 clean:  ## remove what the targets above made

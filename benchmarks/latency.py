@@ -10,18 +10,15 @@ run; it prints the median of its round trip to the model, which is less than wha
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 
 import psutil
 from confluent_kafka import TopicPartition
 
+from benchmarks.peers import AIROUTER, airouter_demo
 from benchmarks.report import Row, arguments, percentile, publish
 from producers.kafka import consumer_config, new_consumer
 from schemas import events
@@ -34,7 +31,6 @@ from tests.integration.sender import send
 from tests.integration.stack import LiveStack, live_stack
 from tests.studies import small_study
 
-PEER = "dicom-ai-router==0.3.0"
 ENGINE_STAGE = "inferring"
 
 
@@ -102,28 +98,11 @@ def at_rest(stack: LiveStack, seconds: float) -> tuple[float, float]:
     return used / seconds * 100, memory
 
 
-def peer_median_ms() -> float:
-    """Median that the peer's own demonstration prints, in milliseconds."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "scanstream" / "peer-airouter"
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        said = subprocess.run(
-            [python, "-m", "airouter", "demo"], cwd=folder, capture_output=True, text=True, timeout=300, check=True
-        ).stdout
-    found = re.search(r"median (\d+) ms", said)
-    if found is None:
-        raise RuntimeError(f"the peer did not print its median: {said[-500:]}")
-    return float(found.group(1))
-
-
 def main() -> int:
     """Command line."""
     options = arguments("Latency beside quiet period and inference").parse_args()
     studies, rest_s = (10, 5.0) if options.quick else (100, 30.0)
-    peer_ms = peer_median_ms()
+    peer_ms, _ = airouter_demo()
     with (
         tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
         live_stack(Path(folder) / "state", small_study_rules(Path(folder))) as stack,
@@ -133,8 +112,8 @@ def main() -> int:
         measure(stack, 2)
         own, whole = measure(stack, studies)
     rows = [
-        Row("overhead p50", percentile(own, 0.5), "ms", f"{PEER} round trip, median", peer_ms),
-        Row("overhead p95", percentile(own, 0.95), "ms", f"{PEER} round trip, median", peer_ms),
+        Row("overhead p50", percentile(own, 0.5), "ms", f"{AIROUTER} round trip, median", peer_ms),
+        Row("overhead p95", percentile(own, 0.95), "ms", f"{AIROUTER} round trip, median", peer_ms),
         Row("whole p50, quiet period and inference included", percentile(whole, 0.5), "ms"),
         Row("stack at rest: CPU", cpu, "% of one core"),
         Row("stack at rest: resident memory, all processes", memory, "MB"),
