@@ -5,7 +5,8 @@ Pure. ::
     200 transaction-response            outcome per entry
     400, 409, 412, 413, 422 and others  PermanentRejection: this bundle will never be accepted
     401, 403, 404, 405, 3xx             DestinationUnavailable: a setting is wrong, for every result alike
-    408, 429, 5xx                       DestinationUnavailable, with the server's Retry-After
+    408, 429, 502, 503, 504             DestinationUnavailable, with the server's Retry-After
+    other 5xx                           TransientFailure: it may be this bundle that the server fails on
     200 that is not FHIR                TransientFailure: a proxy or a login page answered
 
 What a server says about a bundle may quote the patient, so :func:`diagnostics` takes the values that were sent,
@@ -26,7 +27,7 @@ from schemas.events import DeliveryStatus, ObjectOutcome
 
 _LONGEST: Final = 160
 _SETTING: Final = {401, 403, 404, 405}
-_LATER: Final = {408, 429}
+_LATER: Final = {408, 429, 502, 503, 504}
 _REMEDY: Final[dict[int, str]] = {
     409: "another client changed the same resources: replay the result",
     412: "several resources carry the same identifier: merge the duplicates on the server and replay",
@@ -100,11 +101,13 @@ def refusal(
     """
     reason = diagnostics(answer, personal)
     said = f"the FHIR server answered {status}" + (f" ({reason})" if reason else "")
-    if status >= 500 or status in _LATER:
+    if status in _LATER:
         wait = retry_after(headers.get("retry-after"), now)
         return DestinationUnavailable(f"{said}: delivery goes on when it answers again", wait)
     if status in _SETTING or status < 400:
         return DestinationUnavailable(f"{said}: check SCANSTREAM_FHIR_BASE_URL and SCANSTREAM_FHIR_TOKEN")
+    if status >= 500:
+        return TransientFailure(f"{said}: look into its log for what it failed on")
     return PermanentRejection(f"{said}: {_REMEDY.get(status, _PERMANENT_REMEDY)}", status)
 
 
