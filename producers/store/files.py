@@ -42,11 +42,11 @@ def write_aside(incoming: Path, header: bytes, chunks: Iterable[bytes | memoryvi
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         try:
-            _write_all(descriptor, header)
+            write_all(descriptor, header)
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
-                _write_all(descriptor, chunk)
+                write_all(descriptor, chunk)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -56,7 +56,8 @@ def write_aside(incoming: Path, header: bytes, chunks: Iterable[bytes | memoryvi
     return Written(path, len(header), size, digest.hexdigest())
 
 
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything: a disk that fills up, or a signal, makes one call write less than it was given."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

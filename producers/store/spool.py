@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from producers.store.files import write_all
+
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 _COPY_BYTES: Final = 1024 * 1024
 #: Fragments below this are gathered, or their bookkeeping would cost more than they do.
@@ -122,9 +124,9 @@ class Spool:
                 # An unnamed file: whatever happens to the process, nothing is left behind.
                 self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - close()
                 for part in self._parts:
-                    self._file.write(part)
+                    write_all(self._file.fileno(), part)
                 self._parts.clear()
-            self._file.write(fragment)
+            write_all(self._file.fileno(), fragment)
         except OSError as error:
             self.failure = error.strerror or "the file system took no more"
             self._parts.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,20 @@ def test_full_disk_is_said_and_memory_is_let_go(tmp_path: Path, monkeypatch: pyt
     assert spooled.failure == "the disk is full to the mark"
     assert spooled.size == 40_000
     assert list(spooled.chunks()) == []
+
+
+def test_file_that_takes_only_a_part_of_a_fragment_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 10_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spooled = Spool(tmp_path)
+    spooled.append(bytes(4000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_500, limits[1]))
+    try:
+        for _ in range(2):
+            spooled.append(bytes(4000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert spooled.failure == "File too large"
+    spooled.close()
