@@ -1,7 +1,8 @@
 """After a crash: files, index and outbox agree again, and the log says what was done.
 
 A file without a row was durable but never acknowledged (or the index was lost): it is indexed and announced, which
-loses nothing and doubles nothing. A row without a file is reported. Half-written files are removed.
+loses nothing and doubles nothing. A row without a file is reported. Half-written files are removed; a whole file
+never is, even when it cannot be indexed now.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from producers.store.files import INCOMING, INSTANCES, Written
+from producers.store.files import INCOMING, INSTANCES, Written, sync_directories
 from producers.store.headers import Headers, read_headers
-from producers.store.outcome import Received, Refused
+from producers.store.outcome import Received, Refused, Status
 from producers.store.part10 import split
 from producers.store.spool import Spool
 from schemas.events import Origin
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 #: Only directories that changed this long before the last commit, or later, can hold a file without a row.
 _MARGIN_S: Final = 3600.0
+
+#: Exists while the index is being rebuilt from the files.
+REBUILDING: Final = "rebuilding"
 
 Adopt = Callable[[Received, Headers, Written], None]
 
@@ -51,15 +55,21 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
     root
         Directory of the store.
     adopt
-        Called for each whole file without a row; indexes and announces it durably.
+        Called for each whole file without a row; indexes and announces it durably, or raises ``Refused``.
     """
     removed = 0
     for path in (root / INCOMING).iterdir():
         path.unlink()
         removed += 1
     (last,) = connection.execute("SELECT max(stored_at) FROM instances").fetchone()
-    since = 0.0 if last is None else last - _MARGIN_S
+    # A rebuild of a lost index that was interrupted looks like a young index: the mark says that it is not whole.
+    rebuilding = root / REBUILDING
+    if last is None:
+        rebuilding.touch()
+        sync_directories([root])
+    since = 0.0 if rebuilding.exists() else last - _MARGIN_S
     adopted = unreadable = 0
+    untaken = False
     for path in _recent_files(root / INSTANCES, since):
         file = path.relative_to(root).as_posix()
         if _is_indexed(connection, file):
@@ -69,8 +79,11 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
             adopted += 1
         except (Refused, OSError) as error:
             unreadable += 1
+            untaken |= isinstance(error, OSError) or error.status is Status.OUT_OF_RESOURCES
             extra = fields(file=file, reason=str(error))
             log.error("a stored file cannot be read back: restore it", extra=extra)  # noqa: TRY400 - says it all
+    if not untaken:
+        rebuilding.unlink(missing_ok=True)
     missing = 0
     for sop_instance_uid, file in connection.execute(
         "SELECT SOPInstanceUID, file FROM instances WHERE stored_at >= ?", (since,)

@@ -311,7 +311,11 @@ def _refusal(status: Status, sentence: str, headers: Headers | None = None) -> P
 
 def _reconcile(connection: sqlite3.Connection, root: Path, writer: Writer) -> None:
     def adopt(received: Received, headers: Headers, written: Written) -> None:
-        writer.write_now(Put(received, headers, written, lambda _: None))
+        outcomes: list[PutOutcome] = []
+        writer.write_now(Put(received, headers, written, outcomes.append))
+        for outcome in outcomes:
+            if not outcome.ok:
+                raise Refused(outcome.status, outcome.sentence)
 
     reconcile(connection, root, adopt)
 

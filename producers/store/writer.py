@@ -13,12 +13,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from producers.store import index, outbox
-from producers.store.files import Written, instance_file, move_into_place, sync_directories
+from producers.store.files import INCOMING, Written, instance_file, move_into_place, sync_directories
 from producers.store.headers import Headers
 from producers.store.index import StoredFile
 from producers.store.outbox import Message
@@ -150,18 +151,33 @@ class Writer:
                     self._commit([job])
                 return
             log.error("instance not stored: the store could not commit", extra=fields(reason=str(error)))  # noqa: TRY400 - the sentence says it; no trace for a full disk
-            self._refuse(jobs[0], f"the store could not commit: {type(error).__name__}")
+            sentence = f"the store could not commit: {type(error).__name__}"
+            self._give(lambda: self._refuse(jobs[0], sentence))
             return
         self._deleted_through = self._delete_through
         for answer in answers:
-            answer()
+            self._give(answer)
 
     def _refuse(self, job: Job, sentence: str) -> None:
         if isinstance(job, Announcement):
             job.done(False)
             return
-        job.written.path.unlink(missing_ok=True)
+        self._discard(job.written.path)
         job.done(_outcome(PutKind.REFUSED, Status.OUT_OF_RESOURCES, job.headers, sentence))
+
+    def _give(self, answer: Callable[[], None]) -> None:
+        """Whoever asked may be gone (its event loop is closed); those who come after still get their answers."""
+        try:
+            answer()
+        except Exception as error:  # noqa: BLE001 - this thread must not end
+            log.warning("nobody takes the answer of the store", extra=fields(reason=type(error).__name__))
+
+    def _discard(self, path: Path) -> None:
+        """Remove a file that waits in ``incoming``; one in its place may be the only copy, and stays."""
+        if path.parent == self._root / INCOMING:
+            # What cannot be removed now is removed by the next start.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _transaction(self, jobs: list[Job]) -> list[Callable[[], None]]:
         """Write all jobs in one commit; the returned answers may be given once it has succeeded."""
@@ -193,7 +209,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         for path in leftover:
-            path.unlink(missing_ok=True)
+            self._discard(path)
         if added:
             self._committed.set()
         return answers

@@ -3,12 +3,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from producers.store import InstanceStore, PutKind, Received, Status, StoredInstance, disk
+from producers.store.outbox import Message
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import ConfigurationError, InvalidMessage
@@ -166,6 +171,70 @@ async def test_whole_file_without_a_row_is_taken_in(open_store: Opener) -> None:
     (after,) = announced(store)
     assert (after.event_id, after.calling_ae_title, after.called_ae_title) == (before.event_id, "SENDER", "US")
     assert list((root / "incoming").iterdir()) == []
+
+
+def lose_index(root: Path) -> None:
+    for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+        (root / name).unlink(missing_ok=True)
+
+
+async def test_file_that_cannot_be_taken_in_now_is_kept(open_store: Opener) -> None:
+    """The index is lost, and its disk is full while it is rebuilt: the only copy of an image must not go."""
+
+    def full(*_: object) -> list[Message]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    store = open_store()
+    await put(store, image())
+    store.close()
+    lose_index(store.root)
+    InstanceStore.open(store.root, full, Telemetry()).close()
+    assert data_set_of(await only(open_store())) == encoded(image())
+
+
+KILLED_IN_A_REBUILD = """
+import os, signal, sys
+from pathlib import Path
+from producers.store import InstanceStore
+from producers.telemetry import Telemetry
+
+def announce(*_):
+    global count
+    count += 1
+    if count == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return []
+
+count = 0
+InstanceStore.open(Path(sys.argv[1]), announce, Telemetry())
+"""
+
+
+async def test_rebuild_that_was_killed_goes_on(open_store: Opener) -> None:
+    store = open_store()
+    for study in ("1.1", "1.2", "1.3"):
+        await put(store, image(sop=f"{study}.1", study=study))
+        os.utime((await only(store, study)).path.parent, (0, 0))
+    store.close()
+    lose_index(store.root)
+    killed = subprocess.run(  # noqa: ASYNC221 - nothing else runs
+        [sys.executable, "-c", KILLED_IN_A_REBUILD, str(store.root)], check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    store = open_store()
+    for study in ("1.1", "1.2", "1.3"):
+        assert data_set_of(await only(store, study)) == encoded(image(sop=f"{study}.1", study=study))
+    assert not (store.root / "rebuilding").exists()
+
+
+def test_sender_that_is_gone_does_not_stop_the_store(store: InstanceStore) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    gone = loop.create_task(put(store, image()))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert not gone.done()
+    assert asyncio.run(asyncio.wait_for(put(store, image(sop="1.2.3.5")), 30)).ok
 
 
 async def test_missing_and_damaged_files_are_reported(
