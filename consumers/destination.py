@@ -10,8 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import httpx
+
 from schemas.errors import DestinationUnavailable
 from schemas.events import InferenceResult, ObjectOutcome
+
+
+def is_http_url(text: str) -> bool:
+    """Whether requests can be sent to this address at all: ``http`` or ``https``, a host, a port that is one."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host) and (url.port or 1) < 65536
 
 
 class SourceUnavailable(DestinationUnavailable):

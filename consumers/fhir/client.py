@@ -7,13 +7,13 @@ a bearer token never goes to another host.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 import httpx
 
+from consumers.destination import is_http_url
 from consumers.fhir import outcomes
 from consumers.fhir.codes import Json
 from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
@@ -53,7 +53,7 @@ class FhirClient:
         agent: str = "scanstream",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if not re.match(r"https?://[^/\s]+", base_url):
+        if not is_http_url(base_url):
             raise ConfigurationError(f"SCANSTREAM_FHIR_BASE_URL is {base_url!r}: set it to an http or https URL")
         self.base_url = base_url.rstrip("/")
         self._now = now
@@ -78,7 +78,7 @@ class FhirClient:
         DestinationUnavailable
             The server is away, asks for time, or refuses every request alike.
         TransientFailure
-            The answer is not FHIR.
+            The answer is not FHIR, or the server failed on this bundle.
         PermanentRejection
             The server will never accept this bundle.
         """
@@ -88,7 +88,11 @@ class FhirClient:
         answer = _parsed(response)
         if response.status_code != httpx.codes.OK:
             personal = outcomes.personal_values(entry["resource"] for entry in bundle["entry"])
-            raise outcomes.refusal(response.status_code, response.headers, answer, personal, self._now())
+            refused = outcomes.refusal(response.status_code, response.headers, answer, personal, self._now())
+            if isinstance(refused, TransientFailure):
+                # a server that fails on everything is away; one that fails on this bundle must not stop the others
+                self.probe()
+            raise refused
         if answer is None:
             raise TransientFailure(
                 "the FHIR server's answer is not JSON: check for a proxy or login page at SCANSTREAM_FHIR_BASE_URL"

@@ -6,7 +6,6 @@ Guarantee: an instance is reported as stored only when the answer names it or QI
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Final
 
 import httpx
 
+from consumers.destination import is_http_url
 from consumers.dicom.render import RenderedObject
 from consumers.stow import verdict
 from consumers.stow.answer import found_instances, store_answer
@@ -57,7 +57,7 @@ class StowClient:
         agent: str = "scanstream",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if not re.match(r"https?://[^/\s]+", root):
+        if not is_http_url(root):
             raise ConfigurationError(f"SCANSTREAM_STOW_PACS_URL is {root!r}: set it to an http or https URL")
         self._root = root.rstrip("/")
         self._now = now

@@ -78,6 +78,8 @@ class Script:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     silent: threading.Event | None = None
+    #: Answer GET with 200 and an empty object, whatever the rest of the script says.
+    probes_succeed: bool = False
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
 
     def answer(self, status: int, body: Any = None, **headers: str) -> None:
@@ -96,15 +98,17 @@ def scripted() -> Iterator[tuple[str, Script]]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            script.asked.append((self.command, self.path, dict(self.headers), body))
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.asked.append((self.command, self.path, dict(self.headers), sent))
             if script.silent is not None:
                 script.silent.wait(60)
-            self.send_response(script.status)
-            for name, value in {**script.headers, "Content-Length": str(len(script.body))}.items():
+            good = script.probes_succeed and self.command == "GET"
+            status, body = (200, b"{}") if good else (script.status, script.body)
+            self.send_response(status)
+            for name, value in {**script.headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(script.body)
+            self.wfile.write(body)
 
         do_GET = do_POST
 

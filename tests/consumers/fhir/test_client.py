@@ -95,6 +95,19 @@ def test_a_server_that_is_away_or_refuses_everybody_is_waited_for(
         client.probe()
 
 
+@pytest.mark.parametrize("status", [500, 501, 507])
+def test_a_server_that_fails_on_one_bundle_does_not_stop_the_others(
+    server: tuple[FhirClient, Script], status: int
+) -> None:
+    client, script = server
+    script.answer(status, outcome(f"null pointer at {PATIENT_ID}"))
+    script.probes_succeed = True
+    with pytest.raises(TransientFailure, match=str(status)) as caught:
+        client.transact(BUNDLE)
+    assert PATIENT_ID not in str(caught.value)
+    assert [asked[0] for asked in script.asked] == ["POST", "GET"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_server_says_how_long(server: tuple[FhirClient, Script], status: int) -> None:
     client, script = server
@@ -159,6 +172,6 @@ def test_a_capability_statement_is_enough_for_a_probe(server: tuple[FhirClient, 
 
 
 def test_a_wrong_base_url_is_said_at_the_start() -> None:
-    for wrong in ("", "ftp://x", "fhir.example.org", "http://"):
+    for wrong in ("", "ftp://x", "fhir.example.org", "http://", "http://x:port", "http://x:70000"):
         with pytest.raises(ConfigurationError, match="SCANSTREAM_FHIR_BASE_URL"):
             FhirClient(wrong, None, 5.0)
