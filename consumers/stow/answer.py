@@ -86,8 +86,10 @@ def _first(item: dict[str, Any], tag: str) -> Any:
 
 
 def _number(item: dict[str, Any], tag: str) -> int | None:
+    """A code with VR US; what is no number of 16 bits says nothing."""
     value = _first(item, tag)
     try:
-        return None if value is None else int(value)
-    except (TypeError, ValueError):
+        number = -1 if value is None else int(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if 0 <= number <= 0xFFFF else None

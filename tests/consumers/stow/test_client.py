@@ -71,6 +71,17 @@ def test_partly_stored_is_told_per_instance(pacs: ScriptedPacs, client: StowClie
     assert "enable it there" in sr.reason
 
 
+@pytest.mark.parametrize("code", [b"1e999", b"-1", b"100000000000000000000", b'"?"', b"[]"])
+def test_a_code_that_is_none_does_not_hide_the_refusal(
+    pacs: ScriptedPacs, client: StowClient, code: bytes
+) -> None:
+    body = stored(failed={"1.3": 0x0122, "1.5": 0x0122}).replace(b"%d" % 0x0122, code)
+    assert code in body
+    answering(pacs, Answer(409, body))
+    for outcome in client.store([SEG, SR]):
+        assert (outcome.status, outcome.status_code) == (DeliveryStatus.FAILED, 409)
+
+
 @pytest.mark.parametrize("code", [0x0111, 45070, 0x0110])
 def test_already_there_is_stored(pacs: ScriptedPacs, client: StowClient, code: int) -> None:
     answering(pacs, Answer(409, stored(failed={"1.3": code, "1.5": code})), "1.3", "1.5")
@@ -232,7 +243,9 @@ def test_a_probe_asks_for_nobodys_data(pacs: ScriptedPacs, client: StowClient, s
     assert pacs.requests[0].path == "/dicom-web/studies?StudyInstanceUID=2.25.0&limit=1"
 
 
-@pytest.mark.parametrize("root", ["", "pacs/dicom-web", "ftp://pacs", "http://"])
+@pytest.mark.parametrize(
+    "root", ["", "pacs/dicom-web", "ftp://pacs", "http://", "http://pacs:port", "http://[::1"]
+)
 def test_an_address_that_is_no_url_is_a_wrong_setting(root: str) -> None:
     with pytest.raises(ConfigurationError, match="SCANSTREAM_STOW_PACS_URL"):
         StowClient(root, None, 1.0)
