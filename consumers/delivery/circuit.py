@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
+
+#: A destination may ask for this much time, in seconds; a slip in its header must not stop deliveries for years.
+LONGEST_ASKED_S: Final = 3600.0
 
 
 class State(Enum):
@@ -91,6 +95,6 @@ class Circuit:
 
     def _open(self, retry_after_s: float | None) -> None:
         wait_s = self._wait_s * (1 + 0.2 * self._chance())
-        self._probe_at = self._clock() + max(wait_s, retry_after_s or 0.0)
+        self._probe_at = self._clock() + max(wait_s, min(retry_after_s or 0.0, LONGEST_ASKED_S))
         self._wait_s = min(self._wait_s * 2, self._longest_s)
         self.state = State.OPEN

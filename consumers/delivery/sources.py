@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumers.delivery.circuit import LONGEST_ASKED_S
+
 
 @dataclass
 class _Away:
@@ -48,7 +50,7 @@ class Sources:
         """Note that the gateway did not answer; ``True`` where that is news."""
         known = self._away.get(source)
         wait_s = self._first_s if known is None else min(known.wait_s * 2, self._longest_s)
-        self._away[source] = _Away(wait_s, self._clock() + max(wait_s, retry_after_s or 0.0))
+        self._away[source] = _Away(wait_s, self._clock() + max(wait_s, min(retry_after_s or 0.0, LONGEST_ASKED_S)))
         return known is None
 
     def answered(self, source: str) -> bool:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from consumers.delivery.circuit import Circuit, State
+from consumers.delivery.circuit import LONGEST_ASKED_S, Circuit, State
 
 
 class Clock:
@@ -103,3 +103,12 @@ def test_a_late_probe_changes_nothing_once_a_delivery_succeeded() -> None:
     state.delivered()
     state.probed(answered=False)
     assert state.state is State.CLOSED
+
+
+def test_a_destination_that_asks_for_years_gets_an_hour() -> None:
+    clock = Clock()
+    state = circuit(clock)
+    state.failed(float("inf"))
+    assert not state.probe_due()
+    clock.now += LONGEST_ASKED_S
+    assert state.probe_due()
