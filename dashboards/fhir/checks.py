@@ -82,7 +82,8 @@ def check_resource(resource: object, resource_type: str, where: str) -> Json:
                 422, "required", f"{resource_type}.{element} is missing: add it", f"{where}.{element}"
             )
     status = resource.get("status")
-    if status is not None and rule.statuses and status not in rule.statuses:
+    known = isinstance(status, str) and status in rule.statuses
+    if status is not None and rule.statuses and not known:
         allowed = ", ".join(sorted(rule.statuses))
         raise FhirRefusal(422, "code-invalid", f"status must be one of {allowed}", f"{where}.status")
     identifiers = resource.get("identifier", [])

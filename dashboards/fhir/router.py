@@ -143,7 +143,8 @@ def _answer(resource: Json, status: int = 200, headers: dict[str, str] | None = 
 
 def _acceptable(request: Request) -> None:
     asked = request.query_params.get("_format") or request.headers.get("accept") or "*/*"
-    kinds = [kind.partition(";")[0].strip().lower() for kind in asked.split(",")]
+    # a plus sign that was not escaped in _format arrives as a space
+    kinds = [kind.partition(";")[0].strip().lower().replace(" ", "+") for kind in asked.split(",")]
     if not any(kind in _READABLE for kind in kinds):
         raise FhirRefusal(406, "not-supported", f"only {MEDIA_TYPE} is served: ask for it")
 

@@ -181,6 +181,9 @@ def _names(targets: list[_Target]) -> dict[str, str]:
     places = [f"{target.request.resource_type}/{target.resource_id}" for target in targets]
     if len(set(places)) != len(places):
         raise FhirRefusal(400, "invalid", "two entries of the transaction are the same resource: send one of them")
+    criteria = [(t.request.resource_type, t.request.criteria) for t in targets if t.request.criteria]
+    if len(set(criteria)) != len(criteria):
+        raise FhirRefusal(400, "invalid", "two entries have the same criteria: send one of them")
     names = [target.request.name for target in targets if target.request.name]
     if len(set(names)) != len(names):
         raise FhirRefusal(400, "invalid", "two entries have the same fullUrl: give each its own")

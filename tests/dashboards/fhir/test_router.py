@@ -102,6 +102,11 @@ async def test_unknown_parameters_are_refused_or_left_out(http: httpx.AsyncClien
     assert lenient.json()["link"][0]["url"] == "http://fhir.test/fhir/Observation"
 
 
+@pytest.mark.parametrize("kind", ["application/fhir+json", "application/fhir%2Bjson", "json"])
+async def test_the_format_may_be_asked_for_with_a_bare_plus_sign(http: httpx.AsyncClient, kind: str) -> None:
+    assert (await http.get(f"/fhir/Observation?_format={kind}")).status_code == 200
+
+
 async def test_capabilities(http: httpx.AsyncClient) -> None:
     capabilities = (await http.get("/fhir/metadata")).json()
     assert capabilities["fhirVersion"] == "4.0.1"

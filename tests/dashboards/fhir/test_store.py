@@ -173,3 +173,18 @@ def test_a_file_that_is_no_store_is_said_in_one_sentence(tmp_path: Path) -> None
     (tmp_path / "fhir.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 40)
     with pytest.raises(ConfigurationError, match="SCANSTREAM_DATA_DIR"):
         FhirStore(tmp_path / "fhir.sqlite")
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_the_same_criteria_twice_do_not_make_two_resources(store: FhirStore, method: str) -> None:
+    if method == "PUT":
+        entries = [update(observation(value), "identifier=urn:x|1") for value in ("1", "2")]
+    else:
+        entries = [create(observation(value), "identifier=urn:x|1") for value in ("1", "2")]
+    assert refused(store, *entries).status == 400
+    assert total(store) == 0
+
+
+def test_a_status_that_is_no_code_is_refused(store: FhirStore) -> None:
+    wrong = observation() | {"status": ["preliminary"]}
+    assert refused(store, create(wrong)).status == 422
