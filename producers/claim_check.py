@@ -35,7 +35,10 @@ _SERVICE: Final = "/dicom-web"
 _STUDIES: Final = f"{_SERVICE}/studies/"
 _AS_STORED: Final = (("application/dicom", "*"),)
 _VALUE_KEYS: Final = ("Value", "InlineBinary")
-_GATEWAY_AWAY: Final = frozenset({429, 500, 502, 503, 504})
+#: Not 500: that may be one broken object, which must not hold up all that wait behind it.
+_GATEWAY_AWAY: Final = frozenset({429, 502, 503, 504})
+#: A gateway that runs takes a connection at once; one that is gone must not cost its waiting caller more.
+_CONNECT_TIMEOUT_S: Final = 3.0
 
 T = TypeVar("T")
 
@@ -76,13 +79,14 @@ class ClaimCheck:
     Parameters
     ----------
     timeout_s
-        Seconds to wait for a connection and for each piece of a response.
+        Seconds to wait for each piece of a response; for a connection at most 3.
     """
 
     def __init__(self, timeout_s: float = 60.0) -> None:
         read_without_validation()
-        self._timeout_s = timeout_s
-        self._http = httpx.Client(timeout=timeout_s)
+        connect_s = min(timeout_s, _CONNECT_TIMEOUT_S)
+        self._timeouts_s = (connect_s, timeout_s)
+        self._http = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=connect_s))
         self._local = threading.local()
 
     def __enter__(self) -> Self:
@@ -223,7 +227,7 @@ class ClaimCheck:
         client = clients.get(root)
         if client is None:
             client = DICOMwebClient(
-                f"{root}{_SERVICE}", session=self._local.session, permissive_uid=True, timeout=self._timeout_s
+                f"{root}{_SERVICE}", session=self._local.session, permissive_uid=True, timeout=self._timeouts_s
             )
             client.set_http_retry_params(retry=False)
             clients[root] = client

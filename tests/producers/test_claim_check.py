@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
@@ -130,6 +133,49 @@ def test_gateway_away() -> None:
             claims.fetch_series(url, "1.2", ["1.2"])
         with pytest.raises(DestinationUnavailable, match="check that its process runs"):
             claims.put_artifact(url, "mask", MASK_MEDIA_TYPE, b"x", (1, 1, 8))
+
+
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """URL of a study at a host that answers no connection request: its queue of them is full."""
+    with socket.socket() as listener, ExitStack() as opened:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = opened.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/dicom-web/studies/1.2.3"
+
+
+def test_host_that_is_gone_costs_seconds_not_the_whole_timeout(silent_host: str, claims: ClaimCheck) -> None:
+    started = time.monotonic()
+    with pytest.raises(DestinationUnavailable):
+        claims.fetch_series(silent_host, "1.2", ["1.2"])
+    with pytest.raises(DestinationUnavailable):
+        claims.put_artifact(silent_host, "mask", MASK_MEDIA_TYPE, b"x", (1, 1, 8))
+    assert time.monotonic() - started < 15
+
+
+class _Broken(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_object_that_the_gateway_fails_to_serve_is_not_waited_for_without_end(claims: ClaimCheck) -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Broken)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(TransientFailure, match="HTTP 500"):
+            claims.fetch_series(f"http://127.0.0.1:{server.server_port}/dicom-web/studies/1.2", "1.2", ["1.2"])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
 
 
 class _Overloaded(BaseHTTPRequestHandler):
