@@ -29,6 +29,8 @@ OWN_MANUFACTURER: Final = "scanstream"
 _FIRST_PREFIX: Final = 64 * 1024
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 _MAX_TEXT: Final = 1024
+#: Further than this no sender's private elements push the attributes; more of it is not held in memory.
+_MAX_PREFIX: Final = 64 * 1024 * 1024
 #: A deflated header larger than this is an attack, not an image.
 _MAX_INFLATED: Final = 16 * 1024 * 1024
 
@@ -89,9 +91,10 @@ def read_headers(prefix: Callable[[int], bytes], size: int, transfer_syntax_uid:
     Refused
         It cannot be read, or has no valid UIDs (status C000).
     """
-    taken = min(_FIRST_PREFIX, size)
+    end = min(size, _MAX_PREFIX)
+    taken = min(_FIRST_PREFIX, end)
     while True:
-        complete = taken >= size
+        complete = taken >= end
         try:
             data = prefix(taken)
             if transfer_syntax_uid in DEFLATED:
@@ -102,7 +105,7 @@ def read_headers(prefix: Callable[[int], bytes], size: int, transfer_syntax_uid:
             )
             break
         except NeedMore:
-            taken = min(taken * 4, size)
+            taken = min(taken * 4, end)
         except (Unreadable, zlib.error) as error:
             raise Refused(Status.CANNOT_UNDERSTAND, f"the data set cannot be read: {error}") from error
     for tag, value in items.get(REQUEST_ATTRIBUTES_SEQUENCE, {}).items():

@@ -168,3 +168,15 @@ def test_demo_and_malformed_files_are_readable() -> None:
         data = path.read_bytes()
         meta, offset = split(data)
         assert read(data[offset:], meta.transfer_syntax_uid).text("Modality") == "MR"
+
+
+def test_what_is_held_in_memory_of_a_huge_data_set_is_bounded() -> None:
+    asked: list[int] = []
+
+    def prefix(count: int) -> bytes:
+        asked.append(count)
+        return b"\x09\x00\x01\x10UN\x00\x00\x00\x00\x00\x70"  # a private element of nearly 2 GB
+
+    with pytest.raises(Refused, match="no StudyInstanceUID"):
+        read_headers(prefix, 2**31, EXPLICIT)
+    assert max(asked) == 64 * 1024 * 1024
