@@ -122,7 +122,9 @@ class Study:
         series.description = _either(series.description, instance.series_description)
         series.body_part = _either(series.body_part, instance.body_part_examined)
         series.sop_class_uid = min(
-            filter(None, (series.sop_class_uid, instance.sop_class_uid)), key=lambda uid: (not is_image(uid), uid)
+            filter(None, (series.sop_class_uid, instance.sop_class_uid)),
+            key=lambda uid: (not is_image(uid), uid),
+            default="",
         )
         source = (instance.gateway, _study_url(instance.retrieve_url))
         self._source = source if self._source is None else min(self._source, source)

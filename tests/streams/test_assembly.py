@@ -17,7 +17,7 @@ from schemas.events import Event, HintKind, ReadyReason, StudyReady
 from streams.assembly import Assembler
 from streams.partition import Change
 from streams.rules_file import load_rules
-from tests.streams.samples import SEG, SR, START, at, hint, instance, new_study, received
+from tests.streams.samples import MR, SEG, SR, START, at, hint, instance, new_study, received
 
 RULES = load_rules()
 CODEC = Codec()
@@ -157,6 +157,13 @@ def test_what_is_no_image_never_makes_a_study_ready_but_belongs_to_it(sop_class:
     give(machine, 2000.0, instance(STUDY, 2))
     (event,) = ready(machine, 2005.0)
     assert (event.revision, event.instance_count) == (2, 5)
+
+
+def test_an_instance_of_no_class_is_no_image_and_stops_nobody() -> None:
+    machine, study = assembler(), new_study()
+    give(machine, 0, instance(study, 1, sop_class=""), *images(study, 2, series=2))
+    (event,) = ready(machine, 3600)
+    assert [series.sop_class_uid for series in event.series] == ["", MR]
 
 
 def test_own_results_are_ignored() -> None:
