@@ -24,6 +24,9 @@ DDL_DIR: Final = Path(__file__).parent / "ddl"
 #: ClickHouse error 469, VIOLATED_CONSTRAINT: a row whose hash does not follow from the row.
 _CONSTRAINT: Final = "Code: 469"
 
+#: ClickHouse errors that pass: timeouts, too many queries or parts, memory, network, read-only replica, Keeper.
+_PASSING: Final = frozenset({159, 202, 209, 210, 225, 241, 242, 252, 319, 999})
+
 
 class AuditStore:
     """The table ``events`` of one ClickHouse database.
@@ -50,13 +53,13 @@ class AuditStore:
         for path in sorted(DDL_DIR.glob("*.sql")):
             try:
                 self._client.command(_without_comments(path.read_text(encoding="utf-8")))
-            except DatabaseError as error:
+            except ClickHouseError as error:
+                if not _is_refusal(error):
+                    raise unavailable(error) from error
                 raise ConfigurationError(
                     f"ClickHouse refused {path.name}: {_first_line(error)}; let an account that may create tables "
                     "apply consumers/audit/ddl, or correct CLICKHOUSE_DSN"
                 ) from error
-            except ClickHouseError as error:
-                raise unavailable(error) from error
 
     def heads(self) -> dict[tuple[str, int], tuple[int, str]]:
         """Last offset and last hash of each ``(topic, partition)`` in the store."""
@@ -124,16 +127,21 @@ def connect(dsn: str, **options: Any) -> Client:
     DestinationUnavailable
         Nothing answers there.
     ConfigurationError
-        The server refuses the account or the database.
+        The server refuses the account or the database, or the address is none.
     """
     try:
         return clickhouse_connect.get_client(dsn=dsn, autogenerate_session_id=False, compress=False, **options)
-    except DatabaseError as error:
+    except ClickHouseError as error:
+        if not _is_refusal(error):
+            raise unavailable(error) from error
         raise ConfigurationError(
             f"ClickHouse refused the connection: {_first_line(error)}; correct CLICKHOUSE_DSN"
         ) from error
-    except ClickHouseError as error:
-        raise unavailable(error) from error
+    except ValueError:
+        # without its words, which may quote the password
+        raise ConfigurationError(
+            "CLICKHOUSE_DSN is no address: set it to clickhouse://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
 
 
 def unavailable(error: Exception) -> DestinationUnavailable:
@@ -141,6 +149,12 @@ def unavailable(error: Exception) -> DestinationUnavailable:
     return DestinationUnavailable(
         f"the audit store does not take requests: {_first_line(error)}; check ClickHouse and CLICKHOUSE_DSN"
     )
+
+
+def _is_refusal(error: ClickHouseError) -> bool:
+    """Whether ClickHouse itself said no; a connection that fails is a DatabaseError of the client too."""
+    code = error.code if isinstance(error, DatabaseError) else None
+    return code is not None and code not in _PASSING
 
 
 def _first_line(error: Exception) -> str:

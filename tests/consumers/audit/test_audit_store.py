@@ -21,8 +21,9 @@ from consumers.audit.http_interface import WRITER, HttpInterface, create_app
 from consumers.audit.rows import GENESIS, RawMessage, rows_of
 from consumers.audit.store import AuditStore, connect
 from schemas.codec import Codec
-from schemas.errors import PermanentRejection
+from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection
 from tests.schemas.test_contract import CLASSES, example
+from tests.tools import free_port
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 
@@ -162,3 +163,23 @@ def test_the_guard_reads_the_parsers_tree() -> None:
         outside("SelectWithUnionQuery (children 1)\n Function equals (children 1)\n  TableIdentifier a.b") is None
     )
     assert outside(" TableExpression (children 1)\n  Function S3 (children 1)") == "S3"
+
+
+def test_a_store_that_is_away_is_waited_for_and_a_wrong_address_is_not() -> None:
+    with pytest.raises(DestinationUnavailable, match="check ClickHouse"):
+        connect(f"clickhouse://u:p@127.0.0.1:{free_port()}/default")
+    with pytest.raises(ConfigurationError, match="CLICKHOUSE_DSN is no address") as caught:
+        connect("clickhouse://u:secret@127.0.0.1:port/default")
+    assert "secret" not in str(caught.value)
+
+
+def test_tables_are_made_once_the_store_is_back(served: HttpInterface) -> None:
+    client = connect(f"clickhouse://{WRITER}:secret-of-the-test@127.0.0.1:{served.port}/default")
+    served.close()
+    with pytest.raises(DestinationUnavailable):
+        AuditStore(client).migrate()
+
+
+def test_an_account_that_may_not_make_tables_is_a_wrong_setting(served: HttpInterface) -> None:
+    with pytest.raises(ConfigurationError, match="account that may create tables"):
+        AuditStore(connect(f"clickhouse://127.0.0.1:{served.port}/default")).migrate()
