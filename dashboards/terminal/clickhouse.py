@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from schemas.errors import DestinationUnavailable, InvalidInput
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidInput
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def ask(address: SecretStr, query: str, parameters: dict[str, Any] | None = None
     ------
     DestinationUnavailable
         Nothing answers there.
+    ConfigurationError
+        The address is none, or the store refuses the account.
     InvalidInput
         The store refuses the query.
     """
@@ -45,19 +47,24 @@ def ask(address: SecretStr, query: str, parameters: dict[str, Any] | None = None
 
     # its own words about a failed request come on top of the error that it raises
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    place = _place(address)
     try:
         client = clickhouse_connect.get_client(dsn=address.get_secret_value(), connect_timeout=5)
     except ClickHouseError as error:
+        if isinstance(error, DatabaseError) and error.code is not None:
+            raise ConfigurationError(
+                f"the audit store at {place} refuses the connection ({_said(error)}): correct CLICKHOUSE_DSN"
+            ) from error
         raise DestinationUnavailable(
-            f"the audit store at {_place(address)} does not answer: start the stack (scanstream up), "
-            "or set CLICKHOUSE_DSN"
+            f"the audit store at {place} does not answer: start the stack (scanstream up), or set CLICKHOUSE_DSN"
         ) from error
     try:
         # 2: reading only, but settings may be given along (ClickHouse's `readonly`)
         answer = client.query(query, parameters=parameters, settings={"readonly": 2})
-    except DatabaseError as error:
-        raise InvalidInput(f"the audit store refuses the query ({_said(error)}): correct it") from error
     except ClickHouseError as error:
+        # without a code of ClickHouse, the connection failed and not the query
+        if isinstance(error, DatabaseError) and error.code is not None:
+            raise InvalidInput(f"the audit store refuses the query ({_said(error)}): correct it") from error
         raise DestinationUnavailable(f"the audit store broke off ({_said(error)}): try again") from error
     finally:
         client.close()
@@ -66,8 +73,14 @@ def ask(address: SecretStr, query: str, parameters: dict[str, Any] | None = None
 
 def _place(address: SecretStr) -> str:
     """Host and port, without credentials."""
-    parts = urlsplit(address.get_secret_value())
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    try:
+        parts = urlsplit(address.get_secret_value())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise ConfigurationError("CLICKHOUSE_DSN is no address: set it to clickhouse://USER:PASSWORD@HOST:PORT/DB")
+    return f"{host}:{port}" if port else host
 
 
 def _said(error: Exception) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import httpx
 
-from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.errors import DestinationUnavailable, InvalidInput, PermanentRejection
+
+#: Lenient in its length and zeros (PS3.5 9.1), as archives are; strict in what would be another address.
+_UID: Final = re.compile(r"[0-9][0-9.]*")
 
 
 class Api:
@@ -32,11 +36,17 @@ class Api:
 
         Raises
         ------
+        InvalidInput
+            That is no UID.
         DestinationUnavailable
             The API does not answer.
         PermanentRejection
             The API answers with an error.
         """
+        if not _UID.fullmatch(study_instance_uid):
+            raise InvalidInput(
+                f"{study_instance_uid!r} is no UID: give digits and dots, as scanstream send shows them"
+            )
         return self._get(f"/studies/{study_instance_uid}")
 
     def _get(self, path: str) -> dict[str, Any] | None:
@@ -53,5 +63,11 @@ class Api:
             raise PermanentRejection(
                 f"the API answered {response.status_code} to {path}: see its log", response.status_code
             )
-        answer: dict[str, Any] = response.json()
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise PermanentRejection(
+                f"what answers at {self._root} is not the API: correct SCANSTREAM_API_PUBLIC_URL",
+                response.status_code,
+            ) from error
         return answer

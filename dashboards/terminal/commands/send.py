@@ -33,6 +33,9 @@ def send(
     from dashboards.terminal.scu import Target
     from schemas.errors import InvalidInput
 
+    for option, title in (("--called", called), ("--calling", calling)):
+        if title is not None and not is_ae_title(title):
+            raise InvalidInput(f"{option} {title!r} is no AE title: give 1 to 16 ASCII characters, no backslash")
     found = list(find(paths))
     files = [item for item in found if isinstance(item, DicomFile)]
     skipped = [item for item in found if not isinstance(item, DicomFile)]
@@ -51,6 +54,11 @@ def send(
         _tell(answers, seconds, target, "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}")
     if failed or any(item.named for item in skipped):
         raise typer.Exit(1)
+
+
+def is_ae_title(text: str) -> bool:
+    """Whether DICOM allows this AE title (PS3.5 table 6.2-1, VR AE)."""
+    return bool(text.strip()) and len(text) <= 16 and text.isascii() and text.isprintable() and "\\" not in text
 
 
 def summary(answers: list[Answer], skipped: list[Skipped], seconds: float) -> dict[str, Any]:

@@ -27,10 +27,12 @@ def sql(
         emit_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in answer.columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     for row in answer.rows:
-        table.add_row(*(str(value) for value in row))
+        # as text: brackets of a body are no mark-up
+        table.add_row(*(Text(str(value)) for value in row))
     results().print(table)

@@ -66,6 +66,8 @@ def test_without_arguments_there_is_help(tmp_path: Path):
         (["down"], 1, "no stack is up in .scanstream"),
         (["send", "/nowhere"], 1, "/nowhere does not exist"),
         (["writer", "fax"], 78, "there is no writer for fax"),
+        (["send", "/nowhere", "--called", "A-TITLE-OF-17-CHRS"], 1, "is no AE title"),
+        (["send", "/nowhere", "--calling", ""], 1, "is no AE title"),
         (["send"], 2, "Missing argument"),
         (["sing"], 2, "No such command"),
     ],

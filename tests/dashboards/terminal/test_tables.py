@@ -10,20 +10,24 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from dashboards.api import present
 from dashboards.live.view import LiveView
 from dashboards.local.stack import Endpoints, ProcessState, Stack, State
+from dashboards.terminal import clickhouse
 from dashboards.terminal.backlog import gauges
+from dashboards.terminal.clickhouse import Rows, ask
 from dashboards.terminal.client import Api
+from dashboards.terminal.commands import sql
 from dashboards.terminal.endpoints import of_stack
 from dashboards.terminal.last_words import last_words, starting
 from dashboards.terminal.machine import resident_bytes, uptime_s
 from dashboards.terminal.stack_table import endpoints_table, plain, processes_table, span
 from dashboards.terminal.study_table import finished, milliseconds, objects_text, study_tables
 from producers.telemetry import Telemetry
-from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidInput, PermanentRejection
 from schemas.events import TaskState
 from tests.dashboards.story import START, Story, failed
 
@@ -191,6 +195,8 @@ def test_what_the_api_says_no_to():
             return httpx.Response(404)
         if request.url.path == "/studies/3":
             return httpx.Response(500)
+        if request.url.path == "/studies/5":
+            return httpx.Response(200, text="Ok.")
         raise httpx.ConnectError("refused")
 
     api = Api("http://api", httpx.MockTransport(answer))
@@ -200,3 +206,23 @@ def test_what_the_api_says_no_to():
         api.study("3")
     with pytest.raises(DestinationUnavailable, match="start the stack"):
         api.study("4")
+    with pytest.raises(PermanentRejection, match="is not the API"):
+        api.study("5")
+    for wrong in ("", "..", "1/../../openapi.json", "1?x", "1.2 3"):
+        with pytest.raises(InvalidInput, match="is no UID"):
+            api.study(wrong)
+
+
+@pytest.mark.parametrize("address", ["garbage", "http://127.0.0.1:port/", "http://[::1/"])
+def test_an_address_of_the_audit_store_that_is_none_is_a_wrong_setting(address: str):
+    with pytest.raises(ConfigurationError, match="CLICKHOUSE_DSN"):
+        ask(SecretStr(address), "SELECT 1")
+
+
+def test_rows_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    answer = Rows(("['x'][red]",), [("[/bold] [red]",)])
+    monkeypatch.setattr(clickhouse, "ask", lambda *_: answer)
+    sql.sql("SELECT 1", Path("nowhere"))
+    shown = capsys.readouterr().out
+    assert "['x'][red]" in shown
+    assert "[/bold] [red]" in shown
