@@ -212,7 +212,8 @@ def _partitions(admin: AdminClient, timeout_s: float) -> dict[str, int]:
         metadata = admin.list_topics(timeout=timeout_s)
     except KafkaException as error:
         raise DestinationUnavailable(
-            f"Kafka did not answer in {timeout_s:.0f} s ({error.args[0].str()}): check KAFKA_BOOTSTRAP_SERVERS"
+            f"Kafka did not answer in {timeout_s:.0f} s ({error.args[0].str()}): "
+            "start it (scanstream up), or correct KAFKA_BOOTSTRAP_SERVERS"
         ) from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
