@@ -43,7 +43,7 @@ _FENCED_AGAIN_S: Final = 60.0
 
 @dataclass(frozen=True)
 class RelayIdentity:
-    """Names of one relay: gateway (key of its position), CloudEvents source, transactional id."""
+    """Names of one relay: gateway, CloudEvents source, transactional id."""
 
     gateway: str
     source: str
@@ -89,6 +89,9 @@ class Relay:
         self._plain = Codec()
         self._reframe = reframe
         self._identity = identity
+        # A position counts only for the outbox that it speaks of: another gateway that was given the same name by
+        # mistake has numbers of its own, and they must not make ours look published.
+        self._position_key = f"{identity.gateway}/{outbox.identity:08x}"
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._stop = threading.Event()
@@ -189,7 +192,7 @@ class Relay:
     def _position_on_kafka(self) -> int:
         """Last published sequence number, 0 when there is none."""
         latest = read_compacted(self._kafka, Topic.RELAY, self._identity.transactional_id, stop=self._stop)
-        value = latest.get(self._identity.gateway.encode())
+        value = latest.get(self._position_key.encode())
         if value is None:
             return 0
         position = self._codec.decode(value)
@@ -204,7 +207,7 @@ class Relay:
                 message = row.message
                 transaction.publish_raw(message.topic, message.key, self._framed(message.value), message.headers)
             position = RelayPosition(self._identity.gateway, last, _now())
-            transaction.publish(Topic.RELAY, self._identity.gateway, position)
+            transaction.publish(Topic.RELAY, self._position_key, position)
         self._published = last
         self._outbox.published(last)
 

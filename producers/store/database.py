@@ -6,6 +6,7 @@ Durability: WAL with ``synchronous=FULL``, so a committed transaction survives p
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -79,12 +80,20 @@ def open_writer(path: Path) -> sqlite3.Connection:
         for statement in DDL:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        if identity_of(connection) == 0:
+            connection.execute(f"PRAGMA application_id={1 + secrets.randbelow(2**31 - 1)}")
     except sqlite3.Error as error:
         raise ConfigurationError(
             f"the index {path} cannot be opened ({error}): check SCANSTREAM_DATA_DIR, or move the index away "
             "and it is rebuilt from the stored files"
         ) from error
     return connection
+
+
+def identity_of(connection: sqlite3.Connection) -> int:
+    """Random number that an index keeps from its creation on, and that no other index has."""
+    (identity,) = connection.execute("PRAGMA application_id").fetchone()
+    return int(identity)
 
 
 class Readers:

@@ -42,10 +42,15 @@ class Outbox:
     ----------
     committed
         Set at every commit that added rows; the relay waits for it.
+    identity
+        Tells this outbox from every other: sequence numbers of two can be compared only if it is the same.
     """
 
-    def __init__(self, readers: Readers, committed: threading.Event, delete: Callable[[int], None]) -> None:
+    def __init__(
+        self, readers: Readers, committed: threading.Event, delete: Callable[[int], None], identity: int
+    ) -> None:
         self.committed = committed
+        self.identity = identity
         self._readers = readers
         self._delete = delete
 

@@ -120,12 +120,13 @@ class InstanceStore:
         path = root / "index.sqlite"
         connection = database.open_writer(path)
         outbox.continue_from(connection, int(clock() * 1_000_000))
+        identity = database.identity_of(connection)
         readers = database.Readers(path)
         committed = threading.Event()
         writer = Writer(connection, root, announce, committed, clock)
         _reconcile(connection, root, writer)
         writer.start()
-        box = Outbox(readers, committed, writer.delete_through)
+        box = Outbox(readers, committed, writer.delete_through, identity)
         watermark = Watermark(root, refuse_fraction, warn_fraction)
         return cls(root, lock, writer, readers, box, watermark, telemetry)
 

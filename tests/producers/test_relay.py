@@ -74,8 +74,9 @@ def published(servers: str, study: str) -> list[InstanceStored | ArrivalHint]:
 
 def position(servers: str, gateway: str) -> int:
     latest = read_compacted(KafkaSettings(bootstrap_servers=servers), Topic.RELAY, "test")
-    event = Codec().decode(latest[gateway.encode()])
+    (event,) = [Codec().decode(value) for key, value in latest.items() if key.startswith(f"{gateway}/".encode())]
     assert isinstance(event, RelayPosition)
+    assert event.gateway == gateway
     return event.sequence
 
 
@@ -115,6 +116,22 @@ def test_rows_that_are_on_kafka_are_not_sent_again(
         fill(store, study, range(6, 8))
         wait_for(lambda: len(published(kafka, study)) == 9, "the new events")
     assert numbers(published(kafka, study)) == list(range(1, 8))
+
+
+def test_nothing_is_lost_when_two_gateways_are_given_one_name(
+    kafka: str, store: InstanceStore, study: str, tmp_path: Path
+) -> None:
+    fill(store, study, range(1, 4))
+    younger = InstanceStore.open(tmp_path / "younger", ARRIVALS.stored, Telemetry())
+    try:
+        fill(younger, study, range(4, 6))
+        with running(new_relay(younger, kafka, study)):
+            wait_for(lambda: younger.outbox.backlog(0)[0] == 0, "the events of one")
+    finally:
+        younger.close()
+    with running(new_relay(store, kafka, study)):
+        wait_for(lambda: store.outbox.backlog(0)[0] == 0, "the events of the other")
+    assert sorted(numbers(published(kafka, study))) == [1, 2, 3, 4, 5]
 
 
 def test_waits_for_a_broker_that_comes_late_and_says_so_once(
