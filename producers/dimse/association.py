@@ -85,6 +85,8 @@ class Association(asyncio.Protocol):
         self._waiting: deque[Message | None] = deque()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     @property
     def is_established(self) -> bool:
@@ -115,6 +117,14 @@ class Association(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - a peer must never bring the gateway down
             self._abort(AbortReason.NOT_SPECIFIED, f"{type(error).__name__} while reading")
 
+    def pause_writing(self) -> None:
+        """The peer does not take our answers as fast as it asks."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """It has taken most of them."""
+        self._writable.set()
+
     def eof_received(self) -> bool:
         """The peer closed its side: so do we."""
         return False
@@ -126,6 +136,7 @@ class Association(asyncio.Protocol):
             log.warning("association lost", extra=self._fields(reason=reason))
         self._let_go()
         self._state = State.CLOSED
+        self._writable.set()
         self._host.ended(self)
 
     def drain(self) -> None:
@@ -208,10 +219,9 @@ class Association(asyncio.Protocol):
     async def _work(self) -> None:
         """Perform what waits, in order."""
         try:
-            while self._waiting and self.is_established and self._session is not None:
+            while await self._can_answer() and self._waiting and self._session is not None:
                 message = self._waiting.popleft()
-                if self._transport is not None and not self._transport.is_reading():
-                    self._transport.resume_reading()
+                self._read_on()
                 if message is None:
                     await self._release(self._session)
                     return
@@ -222,6 +232,23 @@ class Association(asyncio.Protocol):
         finally:
             self._task = None
             self._end_if_drained()
+
+    async def _can_answer(self) -> bool:
+        """Wait until the peer takes answers; one that never does would have us hold them without end."""
+        if self._writable.is_set():
+            return self.is_established
+        try:
+            await asyncio.wait_for(self._writable.wait(), self._limits.idle_timeout_s)
+        except TimeoutError:
+            log.warning("association cut off: the peer takes no answers", extra=self._fields())
+            self.close_now()
+            return False
+        return self.is_established
+
+    def _read_on(self) -> None:
+        transport = self._transport
+        if transport is not None and len(self._waiting) < _MAX_WAITING and not transport.is_reading():
+            transport.resume_reading()
 
     async def _perform(self, session: Session, message: Message) -> None:
         command = message.command

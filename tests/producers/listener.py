@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import uvloop
 
 from producers.arrival import Arrivals
 from producers.dimse.entity import application_entity
+from producers.dimse.server import DimseServer
 from producers.store import InstanceStore, Spool, StoredInstance
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
@@ -33,7 +34,7 @@ class Listener:
     store: InstanceStore
     telemetry: Telemetry
     loop: asyncio.AbstractEventLoop
-    stop: Callable[[float], Coroutine[Any, Any, None]]
+    server: DimseServer
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Result of a coroutine on the listener's loop."""
@@ -70,7 +71,7 @@ def listener(root: Path, **settings: Any) -> Iterator[Listener]:
 
     try:
         port = run(server.start("127.0.0.1", 0))
-        yield Listener(port, store, telemetry, loop, server.stop)
+        yield Listener(port, store, telemetry, loop, server)
     finally:
         run(server.stop(1.0))
         loop.call_soon_threadsafe(loop.stop)

@@ -227,6 +227,36 @@ def test_silent_peers_are_closed(tmp_path: Path) -> None:
             assert peer.receive() is None
 
 
+def test_peer_that_takes_no_answers_is_held_back_and_cut_off(tmp_path: Path) -> None:
+    with running(tmp_path, idle_timeout_s=2.0) as listener:
+        with RawPeer(listener.port) as peer:
+            # Answers of a byte per PDU, so that not many of them fill the buffers between.
+            peer.associate(request(max_length=7))
+            asked = encode_command(1, ECHO, 0) * 1000
+            with pytest.raises(OSError, match=r"timed out|reset|Broken pipe"):
+                for _ in range(16_000_000 // len(asked)):
+                    peer.send(asked)
+            wait_for(lambda: associations(listener) == 0, "the end of the association")
+        with RawPeer(listener.port) as peer:
+            peer.associate()
+            assert echo(peer) == 0
+
+
+def test_requests_that_wait_are_few_however_many_are_sent(listener: Listener) -> None:
+    """Each is small, so one read brings hundreds; the next read waits until they are performed."""
+    with RawPeer(listener.port) as peer:
+        peer.associate()
+        sent = store_request("1.2.3.4", encoded(image())) * 1500
+        sender = threading.Thread(target=peer.send, args=(sent,))
+        sender.start()
+        most = 0
+        for _ in range(1500):
+            assert response_of(peer).status == 0
+            most = max(most, *(len(association._waiting) for association in listener.server._associations))
+        sender.join(60)
+    assert most < 1000
+
+
 def test_a_hundred_associations_are_held_and_served(listener: Listener) -> None:
     threads = threading.active_count()
     peers = [RawPeer(listener.port) for _ in range(100)]
@@ -271,7 +301,7 @@ def test_stop_lets_a_running_store_end(tmp_path: Path, caplog: pytest.LogCapture
         busy.send(wire[:300])
         wait_for(lambda: associations(stopping) == 2, "both associations")
         time.sleep(0.2)
-        done = threading.Thread(target=lambda: stopping.run(stopping.stop(20.0)))
+        done = threading.Thread(target=lambda: stopping.run(stopping.server.stop(20.0)))
         done.start()
         assert abort_of(idle) == (USER, 0)
         busy.send(wire[300:])
