@@ -2,7 +2,7 @@
 
 Built once in a process's ``main()`` and passed down; nothing reads the environment at import. Names are those of
 the environment variables: ``KAFKA_BOOTSTRAP_SERVERS``, ``SCANSTREAM_GATEWAY_AE_TITLE`` and so on. Secrets are
-``SecretStr`` and may come from a file through ``<NAME>_FILE``.
+``SecretStr``; that of Kafka may come from a file through ``KAFKA_SASL_PASSWORD_FILE``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import ConfigurationError
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
@@ -42,7 +44,13 @@ class KafkaSettings(_Block):
         return self
 
     def librdkafka(self) -> dict[str, str | int | float | bool]:
-        """Connection part of a librdkafka configuration."""
+        """Connection part of a librdkafka configuration.
+
+        Raises
+        ------
+        ConfigurationError
+            The file with the password cannot be read.
+        """
         config: dict[str, str | int | float | bool] = {
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
@@ -57,7 +65,13 @@ class KafkaSettings(_Block):
         if self.sasl_password is not None:
             config["sasl.password"] = self.sasl_password.get_secret_value()
         if self.sasl_password_file is not None:
-            config["sasl.password"] = self.sasl_password_file.read_text(encoding="utf-8").strip()
+            try:
+                config["sasl.password"] = self.sasl_password_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(
+                    f"KAFKA_SASL_PASSWORD_FILE {self.sasl_password_file} cannot be read ({type(error).__name__}): "
+                    "name a text file that this user may read"
+                ) from error
         if self.ssl_ca_location is not None:
             config["ssl.ca.location"] = str(self.ssl_ca_location)
         return config
