@@ -11,7 +11,7 @@ from typing import Final
 from schemas.settings import BrokerSettings
 
 _MEMORY: Final = re.compile(
-    r"OutOfMemoryError|heap space|Too small|Could not reserve|Initial heap size|maximum heap size"
+    r"OutOfMemoryError|heap space|Too small|Could not reserve|Initial heap size|maximum heap size|your heap size"
 )
 _NETWORK: Final = re.compile(r"Address already in use|Socket server failed to bind")
 _LOCKED: Final = re.compile(r"Failed to acquire lock")
