@@ -47,7 +47,7 @@ def test_heap_sizes():
     ("text", "sentence"),
     [
         ("java.lang.OutOfMemoryError: Java heap space", "heap of 16m is too small for Kafka"),
-        ("[aot] archived heap objects cannot be loaded. Try increasing your heap size.", "heap of 16m is too small"),
+        ("archived heap objects cannot be loaded. Try increasing your heap size.", "heap of 16m is too small"),
         ("KafkaException: Socket server failed to bind to 127.0.0.1:1", "port 1 or 2 was taken"),
         ("java.io.IOException: No space left on device", "the disk of /state is full"),
         ("KafkaException: Failed to acquire lock on file .lock", "another Kafka works in /state"),
