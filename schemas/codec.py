@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any, Final, Protocol, cast
 
 from fastavro import schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
 
 from schemas import events, registry
 from schemas.errors import InvalidMessage, UnknownSchema
@@ -87,7 +88,10 @@ class Codec:
             raise InvalidMessage(f"record {record!r} is not an event of this contract")
         try:
             plain = schemaless_reader(io.BytesIO(body), writer, registry.parsed(record))
-        except (EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (
+            *(EOFError, IndexError, KeyError, TypeError, ValueError, OverflowError),
+            SchemaResolutionError,  # the registry has a schema of this name that is not one of this contract's
+        ) as error:
             raise InvalidMessage(f"the Avro body of a {record} cannot be read: {error}") from error
         event: events.Event = from_plain(cls, cast(dict[str, Any], plain))
         return event

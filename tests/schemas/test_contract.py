@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from schemas import asyncapi, events, registry, release
 from schemas.codec import Codec, from_plain, to_json, to_plain
+from schemas.errors import InvalidMessage
 from schemas.topics import TOPICS
 
 CLASSES: dict[str, Any] = {cls.__name__: cls for cls in typing.get_args(events.Event)}
@@ -102,8 +103,6 @@ def test_generated_documents_are_up_to_date() -> None:
 
 @given(st.binary(max_size=64))
 def test_garbage_is_an_invalid_message_and_nothing_else(payload: bytes) -> None:
-    from schemas.errors import InvalidMessage
-
     for head in (b"", b"\xc3\x01", b"\xc3\x01" + registry.fingerprint_of("StudyReady"), b"\x00\x00\x00\x00\x01"):
         try:
             Codec(Ids()).decode(head + payload)
@@ -124,3 +123,18 @@ class Ids:
         if schema_id >= len(names):
             raise UnknownSchema(f"no schema {schema_id}")
         return registry.parsed(names[schema_id])
+
+
+class Foreign:
+    """A registry that has another record under a name of ours."""
+
+    def id_of(self, record: str) -> int:
+        return 1
+
+    def schema_of(self, schema_id: int) -> registry.Schema:
+        return {"type": "record", "name": f"{registry.NAMESPACE}.RelayPosition", "fields": []}
+
+
+def test_a_foreign_schema_under_our_name_is_an_invalid_message() -> None:
+    with pytest.raises(InvalidMessage, match="RelayPosition"):
+        Codec(Foreign()).decode(b"\0\0\0\0\1")
