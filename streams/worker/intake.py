@@ -165,8 +165,10 @@ class Intake:
         """Go back to what is committed: the transaction may have succeeded although nobody heard of it."""
         where = TopicPartition(*partition)
         try:
-            committed = self._consumer.committed([where], timeout=REACH_S)[0].offset
-            where.offset = committed if committed >= 0 else self._to_reread[partition]
+            (committed,) = self._consumer.committed([where], timeout=REACH_S)
+            if committed.error is not None:
+                raise KafkaException(committed.error)  # noqa: TRY301 - one way to fail
+            where.offset = committed.offset if committed.offset >= 0 else self._to_reread[partition]
             self._consumer.resume([where])
             self._consumer.seek(where)
         except KafkaException as exception:
@@ -188,6 +190,10 @@ class Intake:
         self._telemetry.count("scanstream_messages_consumed_total", topic=topic)
         try:
             task = self._task(received)
+        except DestinationUnavailable as away:
+            log.warning("task cannot be read yet", extra=fields(at=received.place, reason=str(away)))
+            self._to_reread[received.partition] = received.offset
+            return
         except InvalidMessage as invalid:
             self._telemetry.count("scanstream_messages_failed_total", topic=topic, error=type(invalid).__name__)
             log.warning("message is no task", extra=fields(at=received.place, reason=str(invalid)))

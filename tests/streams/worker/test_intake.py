@@ -15,7 +15,7 @@ from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, PermanentRejection
-from schemas.events import TaskState, TaskStatus
+from schemas.events import Event, TaskState, TaskStatus
 from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, Priority, Topic, spec_of
 from streams.clock import system_clock
@@ -50,7 +50,7 @@ class Faulty(Ledger):
 class Side:
     """One worker without its computing thread: the test computes."""
 
-    def __init__(self, settings: KafkaSettings, group: str, name: str) -> None:
+    def __init__(self, settings: KafkaSettings, group: str, name: str, codec: Codec | None = None) -> None:
         self.consumer, self.telemetry = new_consumer(consumer_config(settings, name, group)), Telemetry()
         self.backlog, self.answered = Backlog(time.monotonic), Answered()
         self.ledger = Faulty(self.consumer, Codec(), "/test/worker", system_clock)
@@ -59,7 +59,7 @@ class Side:
             return EventPublisher(settings, Codec(), "/test/worker", Telemetry(), f"{group}.{name}")
 
         self.intake = Intake(
-            self.consumer, publisher, self.ledger, Codec(), self.backlog, self.answered, self.telemetry
+            self.consumer, publisher, self.ledger, codec or Codec(), self.backlog, self.answered, self.telemetry
         )
         self.intake.subscribe()
         self.held: list[Job] = []
@@ -94,8 +94,8 @@ def out(kafka_settings: KafkaSettings) -> Iterator[Watch]:
 
 
 @contextmanager
-def side(settings: KafkaSettings, group: str, name: str = "one") -> Iterator[Side]:
-    made = Side(settings, group, name)
+def side(settings: KafkaSettings, group: str, name: str = "one", codec: Codec | None = None) -> Iterator[Side]:
+    made = Side(settings, group, name, codec)
     try:
         yield made
     finally:
@@ -147,6 +147,33 @@ def test_a_transaction_whose_end_is_unknown_is_looked_up_and_never_doubled(
         out.until(lambda: one.turn() or out.events(TaskStatus, second.task_id), "the second status")
     assert len(out.events(TaskStatus, first.task_id)) == 1
     assert len(out.events(TaskStatus, second.task_id)) == 1
+
+
+class RegistryAway(Codec):
+    """Needs a registry that is away at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 2
+
+    def decode(self, payload: bytes | None) -> Event:
+        if self.failures:
+            self.failures -= 1
+            raise DestinationUnavailable("the schema registry does not answer")
+        return super().decode(payload)
+
+
+def test_a_registry_that_is_away_is_waited_for(kafka_settings: KafkaSettings) -> None:
+    first, second = two_emergencies()
+    codec = RegistryAway()
+    with side(kafka_settings, new_group(kafka_settings), codec=codec) as one:
+        until(lambda: one.intake.assigned, one)
+        submit(kafka_settings, first, second)
+        for expected in (first, second):
+            job = one.job()
+            assert job.task == expected
+            one.answer(job)
+    assert codec.failures == 0
 
 
 def test_what_runs_while_its_partition_moves_is_done_again_and_answered_once(
