@@ -307,7 +307,7 @@ def _raise_for(status: int, root: str, retry_after: str | None, cause: Exception
     if status < 400:
         return
     if status in _GATEWAY_AWAY:
-        seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
         raise DestinationUnavailable(
             f"the gateway {root} cannot serve now (HTTP {status}): see its log", seconds
         ) from cause

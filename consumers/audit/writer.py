@@ -189,7 +189,10 @@ class AuditLoop:
             log.info("offsets not committed; the store knows them", extra=fields(reason=str(error)))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        stored = self._store.heads()
+        # only the store knows where to read on, so there is nothing to do before it answers
+        stored = _when_available(self._store.heads, self._stop)
+        if stored is None:
+            return
         for part in partitions:
             chain = (part.topic, part.partition)
             last, head = stored.get(chain, (-1, None))
