@@ -136,7 +136,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     ),
     TopicSpec(
         Topic.RELAY,
-        "gateway",
+        "gateway / index id",
         ("RelayPosition",),
         "gateway",
         "gateway",
