@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import Message
 
+from producers.messages import bytes_of, headers_of
 from schemas import headers
 from schemas.errors import InvalidMessage, ScanstreamError
 from schemas.topics import dlq_topic
@@ -59,7 +60,7 @@ class DeadLetters:
                 f"(what was put aside is on {self.topic})"
             )
         failure = headers.failure(
-            message_headers(message),
+            headers_of(message),
             topic=message.topic() or "",
             partition=message.partition() or 0,
             offset=message.offset() or 0,
@@ -68,19 +69,8 @@ class DeadLetters:
             error=error,
             failed_at=at.utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
-        self.letters.append(DeadLetter(_raw(message.key()), _raw(message.value()), failure))
+        self.letters.append(DeadLetter(bytes_of(message.key()), bytes_of(message.value()), failure))
 
     def understood(self) -> None:
         """A message was good: the row ends."""
         self._in_a_row = 0
-
-
-def message_headers(message: Message) -> headers.Headers:
-    """Headers of a message, as bytes."""
-    found = message.headers() or []
-    pairs = found.items() if isinstance(found, dict) else found
-    return [(name, _raw(value) or b"") for name, value in pairs]
-
-
-def _raw(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.kafka import EventPublisher, Transaction, consumer_config, new_consumer
+from producers.messages import bytes_of, headers_of
 from producers.process import Process
 from schemas import headers
 from schemas.codec import Codec
@@ -23,7 +24,7 @@ from schemas.logs import fields
 from schemas.settings import KafkaSettings
 from streams.assignment import Assigned, require_equal_partitions, restore
 from streams.clock import Clock, system_clock
-from streams.dead_letters import DeadLetters, message_headers
+from streams.dead_letters import DeadLetters
 from streams.partition import Change, Output, Received, Source
 
 log = logging.getLogger(__name__)
@@ -207,8 +208,8 @@ class _Session:
         task, at, offset = self._task, self._task.clock(), int(message.offset() or 0)
         task.process.telemetry.count("scanstream_messages_consumed_total", topic=item.source.topic)
         try:
-            event = task.codec.decode(_bytes(message.value()))
-            trace = headers.header(message_headers(message), "traceparent")
+            event = task.codec.decode(bytes_of(message.value()))
+            trace = headers.header(headers_of(message), "traceparent")
             item.logic.accept(Received(event, offset, trace), at)
             self._dead.understood()
         except InvalidMessage as problem:
@@ -311,7 +312,3 @@ def _record(transaction: Transaction, item: Assigned, change: Change) -> None:
         transaction.publish_raw(changelog, change.key.encode(), None, [], partition=item.number)
     else:
         transaction.publish(changelog, change.key, change.state, partition=item.number)
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -23,6 +23,7 @@ from consumers.audit.rows import RawMessage, rows_of
 from consumers.audit.store import AuditStore, connect
 from producers import topic_admin
 from producers.kafka import consumer_config, new_consumer
+from producers.messages import bytes_of, headers_of
 from producers.process import Process
 from producers.schema_registry import codec_from
 from producers.telemetry import Telemetry
@@ -217,21 +218,15 @@ class AuditLoop:
 
 def raw_message(message: Message) -> RawMessage:
     """Plain form of a Kafka message."""
-    value, key = message.value(), message.key()
-    pairs = cast(list[tuple[str, Any]], message.headers() or [])
     return RawMessage(
         topic=str(message.topic()),
         partition=int(message.partition() or 0),
         offset=int(message.offset() or 0),
-        key=_bytes(key),
-        value=_bytes(value),
-        headers=[(name, _bytes(text) or b"") for name, text in pairs],
+        key=bytes_of(message.key()),
+        value=bytes_of(message.value()),
+        headers=headers_of(message),
         timestamp_ms=message.timestamp()[1],
     )
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
 
 
 def _when_available(action: Callable[[], T], stop: threading.Event, delay_s: float = 1.0) -> T | None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final, cast
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.delivery.item import Received
 from consumers.delivery.ledger import Ledger
+from producers.messages import bytes_of, headers_of
 from schemas.errors import DestinationUnavailable, PermanentRejection
-from schemas.headers import Headers
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -93,9 +93,9 @@ class Partitions:
             topic=place[0],
             partition=place[1],
             offset=offset,
-            key=_bytes(message.key()),
-            value=_bytes(message.value()),
-            headers=_headers(message),
+            key=bytes_of(message.key()),
+            value=bytes_of(message.value()),
+            headers=headers_of(message),
             timestamp_ms=message.timestamp()[1],
             is_retry=place[0] == self._retry,
             epoch=self._epoch,
@@ -169,12 +169,3 @@ class Partitions:
             )
         else:
             log.warning("Kafka reports", extra=fields(reason=error.str()))
-
-
-def _headers(message: Message) -> Headers:
-    given = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    return [(name, value or b"") for name, value in given]
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

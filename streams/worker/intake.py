@@ -12,11 +12,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Final, cast
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from producers.kafka import EventPublisher
+from producers.messages import bytes_of, headers_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection
@@ -223,12 +224,7 @@ class Intake:
 
 
 def received_of(message: Message) -> Received:
-    """A message apart from librdkafka; headers without a value are left out."""
+    """A message apart from librdkafka."""
     partition = Partition(str(message.topic()), int(message.partition() or 0))
-    given = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    kept = [(name, value) for name, value in given if value is not None]
-    return Received(partition, int(message.offset() or 0), _bytes(message.key()), _bytes(message.value()), kept)
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+    key, value = bytes_of(message.key()), bytes_of(message.value())
+    return Received(partition, int(message.offset() or 0), key, value, headers_of(message))

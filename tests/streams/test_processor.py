@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from producers.kafka import consumer_config, new_consumer
+from producers.messages import headers_of
 from producers.topic_admin import create_topics
 from schemas.errors import ConfigurationError
 from schemas.events import AuditEvent, InferenceTask, StudyReady, TaskStatus
@@ -20,7 +21,6 @@ from schemas.headers import header
 from schemas.settings import KafkaSettings
 from schemas.topics import STREAMS_GROUP, WORKER_GROUP, Topic, dlq_topic, retry_topic
 from streams.assignment import require_equal_partitions
-from streams.dead_letters import message_headers
 from streams.partition import Source
 from streams.retry import RetryScheduler
 from streams.routing import tasks_for
@@ -174,7 +174,7 @@ def test_what_cannot_be_understood_is_put_aside_and_the_rest_goes_on(kafka: str,
 
         wait_for(arrived, "the dead letter")
         assert found is not None
-        told = message_headers(found)
+        told = headers_of(found)
         assert found.key() == uid.encode()
         assert header(told, "scanstream_topic") == Topic.INSTANCES
         assert header(told, "scanstream_error") == "UnknownSchema"
