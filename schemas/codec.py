@@ -23,6 +23,7 @@ from fastavro.read import SchemaResolutionError
 
 from schemas import events, registry
 from schemas.errors import InvalidMessage, UnknownSchema
+from schemas.instants import rfc3339
 
 SINGLE_OBJECT: Final = b"\xc3\x01"
 CONFLUENT: Final = b"\x00"
@@ -166,7 +167,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return rfc3339(value)
     if dataclasses.is_dataclass(value):
         cls: Any = type(value)
         return {name: to_json(getattr(value, name)) for name in _field_names(cls)}

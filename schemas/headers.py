@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas import events, registry
+from schemas.instants import rfc3339
 
 CONTENT_TYPE: Final = "application/avro"
 
@@ -44,7 +45,7 @@ def cloud_event(event: events.Event, source: str, traceparent: str | None = None
 def event_time(event: events.Event) -> str:
     """RFC 3339 time of an event."""
     moment = event.last_instance_at if isinstance(event, events.AssemblyState) else event.occurred_at
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(moment)
 
 
 def header(headers: Headers | None, name: str) -> str | None:

@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from producers.messages import bytes_of, headers_of
 from schemas import headers
 from schemas.errors import InvalidMessage, ScanstreamError
+from schemas.instants import rfc3339
 from schemas.topics import dlq_topic
 from streams.clock import Instant
 
@@ -67,7 +68,7 @@ class DeadLetters:
             consumer_group=self._consumer_group,
             attempt=1,
             error=error,
-            failed_at=at.utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            failed_at=rfc3339(at.utc),
         )
         self.letters.append(DeadLetter(bytes_of(message.key()), bytes_of(message.value()), failure))
 
