@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError, DestinationUnavailable, UnknownSc
 from schemas.settings import RegistrySettings
 
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
+_TRIES: Final = 3
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 
 
@@ -87,15 +88,31 @@ class SchemaRegistry:
     def _register(self, record: str) -> int:
         subject = f"{registry.NAMESPACE}.{record}"
         schema = json.dumps(registry.current(record))
-        answer = self._ask("POST", f"subjects/{subject}/versions", {"schema": schema, "schemaType": "AVRO"})
+        answer = self._put("POST", f"subjects/{subject}/versions", {"schema": schema, "schemaType": "AVRO"})
         if answer.status_code in {httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
             raise ConfigurationError(
                 f"the schema registry refuses {subject} ({_reason(answer)}): "
                 "this release is older than what is registered, or the registry belongs to another system"
             )
         schema_id = _member(self._good(answer), "id")
-        self._good(self._ask("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY}))
+        rule = self._put("PUT", f"config/{subject}", {"compatibility": COMPATIBILITY})
+        if rule.status_code == httpx.codes.CONFLICT:
+            raise DestinationUnavailable(
+                f"the schema registry at {self._where} is busy with {subject} ({_reason(rule)}): look at its log"
+            )
+        self._good(rule)
         return int(schema_id)
+
+    def _put(self, method: str, path: str, body: dict[str, str]) -> httpx.Response:
+        """Write, and once more after a conflict: several processes of a new site register the same at once.
+
+        Apicurio answers 409 to the one that comes second in such a race; a real incompatibility stays one.
+        """
+        for _ in range(_TRIES):
+            answer = self._ask(method, path, body)
+            if answer.status_code != httpx.codes.CONFLICT:
+                break
+        return answer
 
     def _fetch(self, schema_id: int) -> registry.Schema:
         answer = self._ask("GET", f"schemas/ids/{schema_id}")

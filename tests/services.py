@@ -106,7 +106,13 @@ def apicurio_registry(directory: Path) -> Iterator[str]:
             Path(temporary, "whole").replace(home)
     port = free_port()
     command = [str(java.executable), "-Xmx512m", "-XX:TieredStopAtLevel=1", "-jar", str(home / "quarkus-run.jar")]
-    environment = {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(port)}
+    environment = {
+        "QUARKUS_HTTP_HOST": "127.0.0.1",
+        "QUARKUS_HTTP_PORT": str(port),
+        # else port 9000 of all addresses, for which two runs on one machine would fight
+        "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
+        "QUARKUS_MANAGEMENT_PORT": str(free_port()),
+    }
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     log = directory / "apicurio.log"
     with program(command, environment=environment, log=log) as child:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import httpx
@@ -69,7 +71,7 @@ def test_an_id_is_asked_for_once():
     ],
 )
 def test_a_refusal_says_what_to_do(answer, error, words):
-    schemas, _ = client(answer, url="http://user:secret@registry.example:8081")
+    schemas, _ = client(*[answer] * 3, url="http://user:secret@registry.example:8081")
     with pytest.raises(error, match=words) as raised:
         schemas.id_of("ArrivalHint")
     assert "secret" not in str(raised.value)
@@ -138,3 +140,39 @@ def test_an_unknown_id_is_one_sentence(apicurio):
         f"schema id 999999 is not in the registry at {apicurio}: "
         "check that writer and reader use the same SCHEMA_REGISTRY_URL"
     )
+
+
+def test_a_conflict_of_a_race_is_no_refusal():
+    busy = httpx.Response(409, json={"message": "A rule named 'COMPATIBILITY' already exists."})
+    schemas, seen = client(
+        busy, httpx.Response(200, json={"id": 7}), busy, httpx.Response(200, json={"compatibility": "x"})
+    )
+    assert schemas.id_of("ArrivalHint") == 7
+    assert [request.method for request in seen] == ["POST", "POST", "PUT", "PUT"]
+
+
+def test_a_registry_that_stays_busy_is_waited_for():
+    busy = httpx.Response(409, json={"message": "busy"})
+    schemas, _ = client(httpx.Response(200, json={"id": 7}), *[busy] * 3)
+    with pytest.raises(DestinationUnavailable, match=r"busy with scanstream\.v1\.ArrivalHint"):
+        schemas.id_of("ArrivalHint")
+
+
+@pytest.mark.integration
+def test_processes_of_a_new_site_register_at_the_same_time(apicurio):
+    for record in registry.record_names():
+        answer = httpx.delete(f"{apicurio}/subjects/scanstream.v1.{record}")
+        assert answer.status_code in {200, 404}
+    start = threading.Barrier(6, timeout=60.0)
+
+    def register(_: int) -> list[int]:
+        schemas = SchemaRegistry(RegistrySettings(url=apicurio, timeout_s=30.0))
+        ids = []
+        for record in registry.record_names():
+            start.wait()
+            ids.append(schemas.id_of(record))
+        return ids
+
+    with ThreadPoolExecutor(start.parties) as pool:
+        answers = list(pool.map(register, range(start.parties)))
+    assert answers == [answers[0]] * start.parties
