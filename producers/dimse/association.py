@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, cast
 
 from producers.dimse.acse import abort, decode_request, encode_accept, reject, release
 from producers.dimse.command import RESPONSE, UNRECOGNIZED_OPERATION, Command, CommandField
-from producers.dimse.message import Message, MessageAssembler, encode_command
+from producers.dimse.exchange import Performing, Requests
+from producers.dimse.message import Message, MessageAssembler, encode_message
 from producers.dimse.negotiation import Policy, Rejection, negotiate
 from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduStream, PduType
-from producers.dimse.service import Registry, Session
-from producers.store.spool import Spool
+from producers.dimse.service import AssociationLost, Registry, Response, Session
+from producers.store.spool import Buffer, Spool
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class Association(asyncio.Protocol):
         self._peer_max_length = 0
         self._waiting: deque[Message | None] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._performing: Performing | None = None
+        self._requests = Requests(self._send_message, lambda: self.is_established, limits.idle_timeout_s)
         self._draining = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -158,7 +162,13 @@ class Association(asyncio.Protocol):
             self._open(body)
         elif self._state is State.ESTABLISHED and pdu_type is PduType.P_DATA_TF and self._assembler is not None:
             for message in self._assembler.feed(body):
-                self._enqueue(message)
+                if message.command.field & RESPONSE:
+                    self._requests.answered(message.command)
+                    _forget(message)
+                elif message.command.field == CommandField.C_CANCEL_RQ:
+                    self._cancel(message)
+                else:
+                    self._enqueue(message)
         elif self._state is State.ESTABLISHED and pdu_type is PduType.RELEASE_RQ:
             if self._assembler is not None and self._assembler.in_the_middle:
                 raise BadPdu(AbortReason.UNEXPECTED_PDU, "A-RELEASE-RQ inside a message")
@@ -181,7 +191,11 @@ class Association(asyncio.Protocol):
             self._finish(reject(answer.result, answer.source, answer.reason))
             return
         session = Session(
-            self._host.new_association_id(), request.calling_ae_title, request.called_ae_title, answer.contexts
+            self._host.new_association_id(),
+            request.calling_ae_title,
+            request.called_ae_title,
+            answer.contexts,
+            self._requests,
         )
         self._session = session
         self._peer_max_length = request.max_length
@@ -226,6 +240,8 @@ class Association(asyncio.Protocol):
                     await self._release(self._session)
                     return
                 await self._perform(self._session, message)
+        except AssociationLost:
+            pass  # said where it was lost
         except Exception as error:
             log.exception("operation failed", extra=self._fields())
             self._abort(AbortReason.NOT_SPECIFIED, f"{type(error).__name__} while performing an operation")
@@ -252,10 +268,6 @@ class Association(asyncio.Protocol):
 
     async def _perform(self, session: Session, message: Message) -> None:
         command = message.command
-        if command.field == CommandField.C_CANCEL_RQ or command.field & RESPONSE:
-            # Nothing runs that could be cancelled, and we asked for nothing.
-            _forget(message)
-            return
         if command.message_id is None:
             _forget(message)
             self._abort(AbortReason.INVALID_PARAMETER, "a request without Message ID (0000,0110)")
@@ -263,14 +275,31 @@ class Association(asyncio.Protocol):
         service = self._registry.find(session.contexts[message.context_id].abstract_syntax, command.field)
         if service is None:
             _forget(message)
-            response = command.response(
-                UNRECOGNIZED_OPERATION, f"command {command.field:04X}H is not offered here"
-            )
+            sentence = f"command {command.field:04X}H is not offered here"
+            response = Response(command.response(UNRECOGNIZED_OPERATION, sentence))
         else:
-            response = await service.perform(session, message)
+            self._performing = Performing(session, message, self._send_message, lambda: self.is_established)
+            try:
+                response = await service.perform(self._performing)
+            finally:
+                self._performing = None
         if self.is_established:
-            self._active_at = self._loop.time()
-            self._send(encode_command(message.context_id, response, self._peer_max_length))
+            chunks = None if response.data_set is None else (response.data_set,)
+            await self._send_message(message.context_id, response.command, chunks)
+
+    def _cancel(self, message: Message) -> None:
+        """C-CANCEL-RQ overtakes: it is for what is being performed, or for what still waits (PS3.7 9.3.2.3)."""
+        _forget(message)
+        performing, number = self._performing, message.command.responded_to
+        if performing is not None and performing.message.command.message_id == number:
+            performing.cancel()
+
+    async def _send_message(self, context_id: int, command: Command, chunks: Iterable[Buffer] | None) -> None:
+        for pdu in encode_message(context_id, command, chunks, self._peer_max_length):
+            if not await self._can_answer():
+                raise AssociationLost("the association ended while a message was sent")
+            self._send(pdu)
+        self._active_at = self._loop.time()
 
     async def _release(self, session: Session) -> None:
         await self._registry.released(session)
@@ -301,7 +330,8 @@ class Association(asyncio.Protocol):
         self._start_artim()
 
     def _let_go(self) -> None:
-        """Drop what was received and not performed."""
+        """Drop what was received and not performed, and what nobody will answer."""
+        self._requests.lost()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -341,7 +371,7 @@ class Association(asyncio.Protocol):
     def _idle_check(self) -> None:
         """One timer per association: it looks when the last bytes came, and goes to sleep until they are due."""
         due = self._active_at + self._limits.idle_timeout_s
-        if self._task is None and self._loop.time() >= due:
+        if self._task is None and not self._requests.waits and self._loop.time() >= due:
             log.warning("association idle for too long", extra=self._fields())
             self._finish(abort(AbortSource.USER))
             return

@@ -8,7 +8,7 @@ Not over pynetdicom, because every instance passes here: reading a C-STORE-RQ an
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -25,13 +25,29 @@ class CommandField(IntEnum):
 
     C_STORE_RQ = 0x0001
     C_STORE_RSP = 0x8001
+    C_GET_RQ = 0x0010
+    C_GET_RSP = 0x8010
+    C_FIND_RQ = 0x0020
+    C_FIND_RSP = 0x8020
+    C_MOVE_RQ = 0x0021
+    C_MOVE_RSP = 0x8021
     C_ECHO_RQ = 0x0030
     C_ECHO_RSP = 0x8030
+    N_EVENT_REPORT_RQ = 0x0100
+    N_EVENT_REPORT_RSP = 0x8100
+    N_SET_RQ = 0x0120
+    N_SET_RSP = 0x8120
+    N_ACTION_RQ = 0x0130
+    N_ACTION_RSP = 0x8130
+    N_CREATE_RQ = 0x0140
+    N_CREATE_RSP = 0x8140
     C_CANCEL_RQ = 0x0FFF
 
 
 RESPONSE: Final = 0x8000
 UNRECOGNIZED_OPERATION: Final = 0x0211
+#: Priority of a request (PS3.7 E.1).
+MEDIUM: Final = 0x0000
 
 
 @dataclass(frozen=True)
@@ -47,32 +63,54 @@ class Command:
     status: int | None = None
     comment: str | None = None
     has_data_set: bool = False
+    requested_sop_class_uid: str | None = None
+    requested_sop_instance_uid: str | None = None
+    event_type_id: int | None = None
+    action_type_id: int | None = None
+    move_destination: str | None = None
+    move_originator_ae_title: str | None = None
+    move_originator_message_id: int | None = None
+    remaining: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    warning: int | None = None
 
     def response(self, status: int, comment: str | None = None) -> Command:
-        """Response to this request, without a data set."""
-        return replace(
-            self,
+        """Response to this request, without a data set; what a request asked for is what it affected."""
+        return Command(
             field=self.field | RESPONSE,
-            message_id=None,
             responded_to=self.message_id,
-            priority=None,
+            sop_class_uid=self.sop_class_uid or self.requested_sop_class_uid,
+            sop_instance_uid=self.sop_instance_uid or self.requested_sop_instance_uid,
+            event_type_id=self.event_type_id,
+            action_type_id=self.action_type_id,
             status=status,
             comment=comment[:MAX_COMMENT] if comment else None,
-            has_data_set=False,
         )
 
 
 #: Element number → attribute of :class:`Command` and value representation.
 _ELEMENTS: Final = {
     0x0002: ("sop_class_uid", "UI"),
+    0x0003: ("requested_sop_class_uid", "UI"),
     0x0100: ("field", "US"),
     0x0110: ("message_id", "US"),
     0x0120: ("responded_to", "US"),
+    0x0600: ("move_destination", "AE"),
     0x0700: ("priority", "US"),
     0x0800: ("data_set_type", "US"),
     0x0900: ("status", "US"),
     0x0902: ("comment", "LO"),
     0x1000: ("sop_instance_uid", "UI"),
+    0x1001: ("requested_sop_instance_uid", "UI"),
+    0x1002: ("event_type_id", "US"),
+    0x1008: ("action_type_id", "US"),
+    0x1020: ("remaining", "US"),
+    0x1021: ("completed", "US"),
+    0x1022: ("failed", "US"),
+    0x1023: ("warning", "US"),
+    0x1030: ("move_originator_ae_title", "AE"),
+    0x1031: ("move_originator_message_id", "US"),
 }
 
 

@@ -7,18 +7,20 @@ spool's and by ``MAX_COMMAND_BYTES``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from producers.dimse import command as commands
 from producers.dimse.command import Command
 from producers.dimse.pdu import AbortReason, BadPdu, PduType, encode
-from producers.store.spool import Spool
+from producers.store.spool import Buffer, Spool
 
 MAX_COMMAND_BYTES: Final = 64 * 1024
 
 _PDV: Final = struct.Struct(">IBB")
+#: Fragments to a peer that takes any length.
+_WHOLE_BYTES: Final = 1024 * 1024
 _COMMAND: Final = 0x01
 _LAST: Final = 0x02
 
@@ -125,23 +127,44 @@ class MessageAssembler:
 
 
 def encode_command(context_id: int, command: Command, max_length: int) -> bytes:
-    """P-DATA-TF PDUs of a command set.
+    """P-DATA-TF PDUs of a command set; see :func:`encode_message`."""
+    return b"".join(_pdus(context_id, (commands.encode(command),), max_length, _COMMAND))
+
+
+def encode_message(
+    context_id: int, command: Command, chunks: Iterable[Buffer] | None, max_length: int
+) -> Iterator[bytes]:
+    """P-DATA-TF PDUs of a message, one after the other.
 
     Parameters
     ----------
     context_id
         Presentation context.
     command
-        What to send.
+        What to send; that it has a data set follows from ``chunks``.
+    chunks
+        Data set, or ``None``.
     max_length
         Longest P-DATA-TF that the peer takes, in bytes; 0 is any.
     """
-    return b"".join(_pdus(context_id, commands.encode(command), max_length, _COMMAND))
+    command = replace(command, has_data_set=chunks is not None)
+    yield from _pdus(context_id, (commands.encode(command),), max_length, _COMMAND)
+    if chunks is not None:
+        yield from _pdus(context_id, chunks, max_length, 0)
 
 
-def _pdus(context_id: int, data: bytes, max_length: int, kind: int) -> Iterator[bytes]:
-    size = max(max_length - _PDV.size, 1) if max_length else max(len(data), 1)
-    for start in range(0, max(len(data), 1), size):
-        fragment = data[start : start + size]
-        control = kind | (_LAST if start + size >= len(data) else 0)
-        yield encode(PduType.P_DATA_TF, _PDV.pack(len(fragment) + 2, context_id, control) + fragment)
+def _pdus(context_id: int, chunks: Iterable[Buffer], max_length: int, kind: int) -> Iterator[bytes]:
+    """Only after the last fragment is it known that it is the last, so one is held back."""
+    size = max(max_length - _PDV.size, 1) if max_length else _WHOLE_BYTES
+    held: Buffer = b""
+    for chunk in chunks:
+        view = memoryview(chunk)
+        for start in range(0, len(view), size):
+            if held:
+                yield _pdu(context_id, held, kind)
+            held = view[start : start + size]
+    yield _pdu(context_id, held, kind | _LAST)
+
+
+def _pdu(context_id: int, fragment: Buffer, control: int) -> bytes:
+    return encode(PduType.P_DATA_TF, _PDV.pack(len(fragment) + 2, context_id, control) + fragment)

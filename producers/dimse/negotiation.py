@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ ABSTRACT_SYNTAX_NOT_SUPPORTED: Final = 3
 TRANSFER_SYNTAXES_NOT_SUPPORTED: Final = 4
 
 _IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+_DEFAULT_ROLE: Final = Role("", True, False)
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ CONGESTED: Final = Rejection(2, 3, 1, "the gateway is stopping: try later")
 
 @dataclass(frozen=True)
 class AcceptedContext:
-    """A context that messages may use."""
+    """A context that messages may use, and the roles that the peer has on it (PS3.7 D.3.3.4)."""
 
     abstract_syntax: str
     transfer_syntax: str
+    peer_is_scu: bool = True
+    peer_is_scp: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,14 @@ class Policy:
         Whether a peer must address us by it.
     offers
         Abstract syntax → transfer syntaxes.
+    we_use
+        Abstract syntaxes of which we can be the SCU: the peer may be the SCP.
     """
 
     ae_title: str
     require_called_ae_title: bool
     offers: Mapping[str, frozenset[str]]
+    we_use: Collection[str] = frozenset()
 
 
 def negotiate(request: AssociationRequest, policy: Policy) -> Acceptance | Rejection:
@@ -77,20 +83,23 @@ def negotiate(request: AssociationRequest, policy: Policy) -> Acceptance | Rejec
         return Rejection(1, 1, 7, "the called AE title is blank or not ASCII: correct it at the sender")
     if policy.require_called_ae_title and request.called_ae_title != policy.ae_title:
         return Rejection(1, 1, 7, f"the called AE title is not {policy.ae_title}: correct it at the sender")
+    roles = {
+        # We are SCP of every service that we offer, and SCU of those that we use.
+        role.sop_class_uid: Role(role.sop_class_uid, role.scu, role.scp and role.sop_class_uid in policy.we_use)
+        for role in request.roles
+        if role.sop_class_uid in policy.offers
+    }
     answers: list[ContextAnswer] = []
     accepted: dict[int, AcceptedContext] = {}
     for context in request.contexts:
         answer = _answer(context, policy)
         answers.append(answer)
         if answer.result == ACCEPTANCE:
-            accepted[context.context_id] = AcceptedContext(context.abstract_syntax, answer.transfer_syntax)
-    roles = tuple(
-        # All our services are SCP to the peer's SCU.
-        Role(role.sop_class_uid, role.scu, False)
-        for role in request.roles
-        if role.sop_class_uid in policy.offers
-    )
-    return Acceptance(tuple(answers), roles, accepted)
+            role = roles.get(context.abstract_syntax, _DEFAULT_ROLE)
+            accepted[context.context_id] = AcceptedContext(
+                context.abstract_syntax, answer.transfer_syntax, role.scu, role.scp
+            )
+    return Acceptance(tuple(answers), tuple(roles.values()), accepted)
 
 
 def _answer(context: ProposedContext, policy: Policy) -> ContextAnswer:

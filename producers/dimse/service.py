@@ -8,14 +8,47 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from producers.dimse.command import Command
 from producers.dimse.message import Message
 from producers.dimse.negotiation import AcceptedContext
-from producers.store.spool import Spool
+from producers.store.spool import Buffer, Spool
+from schemas.errors import DestinationUnavailable
+
+
+class AssociationLost(DestinationUnavailable):
+    """The association ended before the peer answered, or took an answer."""
+
+
+class Link(Protocol):
+    """Our side of an association: requests of our own to the peer (PS3.7 7.5)."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is established."""
+        ...
+
+    async def request(self, context_id: int, command: Command, chunks: Iterable[Buffer] | None = None) -> Command:
+        """Perform an operation or notification at the peer, and wait for its response.
+
+        Parameters
+        ----------
+        context_id
+            Accepted presentation context.
+        command
+            Request; its Message ID is chosen here.
+        chunks
+            Data set in the transfer syntax of the context, or ``None``.
+
+        Raises
+        ------
+        AssociationLost
+            It ended first, or the peer took too long.
+        """
+        ...
 
 
 @dataclass
@@ -30,6 +63,8 @@ class Session:
         From the request.
     contexts
         Accepted presentation contexts by id.
+    link
+        For requests of our own.
     delivered
         Study Instance UID → instances of it that were new with this association.
     """
@@ -38,7 +73,50 @@ class Session:
     calling_ae_title: str
     called_ae_title: str
     contexts: Mapping[int, AcceptedContext]
+    link: Link
     delivered: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Response:
+    """Final response to a request; ``data_set`` is encoded in the transfer syntax of the context."""
+
+    command: Command
+    data_set: bytes | None = None
+
+
+class Exchange(Protocol):
+    """One request while it is performed."""
+
+    @property
+    def session(self) -> Session:
+        """Association of the request."""
+        ...
+
+    @property
+    def message(self) -> Message:
+        """The request; whoever performs it closes its data set."""
+        ...
+
+    @property
+    def context(self) -> AcceptedContext:
+        """Presentation context of the request."""
+        ...
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the peer asked to cancel it (C-CANCEL-RQ), or is gone."""
+        ...
+
+    async def send(self, response: Command, data_set: bytes | None = None) -> None:
+        """Send a pending response; waits while the peer does not take it.
+
+        Raises
+        ------
+        AssociationLost
+            The peer is gone.
+        """
+        ...
 
 
 class Service(Protocol):
@@ -48,8 +126,8 @@ class Service(Protocol):
         """Place for a data set that comes with a request."""
         ...
 
-    async def perform(self, session: Session, message: Message) -> Command:
-        """Answer a request; the response goes back on its presentation context."""
+    async def perform(self, exchange: Exchange) -> Response:
+        """Perform a request; the response goes back on its presentation context."""
         ...
 
     async def released(self, session: Session) -> None:

@@ -14,7 +14,8 @@ from pydicom.uid import UID_dictionary  # type: ignore[attr-defined] # documente
 
 from producers.dimse.command import Command
 from producers.dimse.message import Message
-from producers.dimse.service import Session
+from producers.dimse.negotiation import AcceptedContext
+from producers.dimse.service import Exchange, Response, Session
 from producers.store.outbox import Message as OutboxMessage
 from producers.store.outcome import PutKind, Received, Status
 from producers.store.spool import Spool
@@ -70,10 +71,12 @@ class Storage:
         """Place for the data set of an instance."""
         return self._store.new_spool()
 
-    async def perform(self, session: Session, message: Message) -> Command:
+    async def perform(self, exchange: Exchange) -> Response:
         """Store one instance and answer with its status (PS3.4 B.2.3)."""
+        return Response(await self._store_one(exchange.session, exchange.context, exchange.message))
+
+    async def _store_one(self, session: Session, context: AcceptedContext, message: Message) -> Command:
         command = message.command
-        context = session.contexts[message.context_id]
         if message.data_set is None:
             return command.response(Status.CANNOT_UNDERSTAND, "a C-STORE without a data set")
         if command.sop_class_uid != context.abstract_syntax:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from producers.dimse.command import Command
-from producers.dimse.message import Message
-from producers.dimse.service import Session
+from producers.dimse.service import Exchange, Response, Session
 from producers.store.outcome import Status
 from producers.store.spool import Spool
 
@@ -21,9 +19,9 @@ class Verification:
         """C-ECHO has no data set; what comes all the same is kept in memory and ignored."""
         return Spool()
 
-    async def perform(self, session: Session, message: Message) -> Command:  # noqa: ARG002 - protocol
+    async def perform(self, exchange: Exchange) -> Response:
         """Answer with success."""
-        return message.command.response(Status.SUCCESS)
+        return Response(exchange.message.command.response(Status.SUCCESS))
 
     async def released(self, session: Session) -> None:
         """Nothing to do at the end."""
