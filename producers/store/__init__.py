@@ -4,6 +4,7 @@ Holds everything that must survive a power cut. Nothing in here knows Kafka, DIM
 """
 
 from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute, Level
+from producers.store.conditions import Matching
 from producers.store.headers import Headers, is_uid, read_headers
 from producers.store.index import StoredInstance
 from producers.store.outbox import Message, Outbox
@@ -21,6 +22,7 @@ __all__ = [
     "Headers",
     "InstanceStore",
     "Level",
+    "Matching",
     "Message",
     "Outbox",
     "PutKind",

@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute
+from producers.store.person_name import fuzzy, literal
 from schemas.errors import ConfigurationError
 
 SCHEMA_VERSION: Final = 1
@@ -116,7 +117,8 @@ class Readers:
                 check_same_thread=False,
             )
             found.row_factory = sqlite3.Row
-            found.create_function("casefold", 1, _casefold, deterministic=True)
+            found.create_function("literal_name", 2, _name_matcher(literal), deterministic=True)
+            found.create_function("fuzzy_name", 2, _name_matcher(fuzzy), deterministic=True)
             self._local.connection = found
             with self._lock:
                 self._all.append(found)
@@ -130,5 +132,5 @@ class Readers:
             self._all.clear()
 
 
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
+def _name_matcher(matches: Callable[[str, str], bool]) -> Callable[[str | None, str], bool]:
+    return lambda name, key: name is not None and matches(name, key)

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 from producers.store import artifacts, database, index, outbox, query
 from producers.store.attributes import Level
+from producers.store.conditions import LITERAL, Matching
 from producers.store.disk import Watermark
 from producers.store.files import ARTIFACTS, INCOMING, INSTANCES, Written, write_aside
 from producers.store.headers import Headers, is_uid, read_headers
@@ -168,7 +169,12 @@ class InstanceStore:
             raise DestinationUnavailable("the outbox could not be written: check the disk of SCANSTREAM_DATA_DIR")
 
     async def search(
-        self, level: Level, filters: Mapping[str, str], limit: int | None = None, offset: int = 0
+        self,
+        level: Level,
+        filters: Mapping[str, str],
+        limit: int | None = None,
+        offset: int = 0,
+        matching: Matching = LITERAL,
     ) -> list[Row]:
         """Rows that match (see :func:`producers.store.query.build`); keys are DICOM keywords, text is Unicode.
 
@@ -181,10 +187,22 @@ class InstanceStore:
         InvalidMessage
             A keyword cannot be matched at this level.
         """
-        text, parameters = query.build(level, filters, limit, offset)
+        text, parameters = query.build(level, filters, limit, offset, matching)
 
         def run() -> list[Row]:
             return [dict(row) for row in self._readers.connection().execute(text, parameters)]
+
+        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+
+    async def count(
+        self, level: Level, filters: Mapping[str, str], most: int, matching: Matching = LITERAL
+    ) -> int:
+        """How many rows :meth:`search` would find, counted up to ``most``."""
+        text, parameters = query.build_count(level, filters, most, matching)
+
+        def run() -> int:
+            (found,) = self._readers.connection().execute(text, parameters).fetchone()
+            return int(found)
 
         return await asyncio.get_running_loop().run_in_executor(self._queries, run)
 
