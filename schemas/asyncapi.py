@@ -35,7 +35,8 @@ def document(version: str) -> dict[str, Any]:
             "description": (
                 "Radiology AI as an event stream. Values are Avro: Confluent framing where a schema registry is "
                 "configured, else Avro single-object encoding. Headers are CloudEvents 1.0 (binary mode) and W3C "
-                "trace context. No message carries pixels, local paths, or a patient's name or birth date."
+                "trace context. No message carries pixels or local paths, and only the worklist items of "
+                "clinical.context carry a patient's name or birth date."
             ),
         },
         "defaultContentType": "application/avro",

@@ -1,7 +1,8 @@
 """Frozen Python form of the Avro records in ``schemas/avsc``; a test holds the two against each other.
 
-Times are timezone-aware UTC with millisecond precision. No record carries a patient's name or birth date, and
-none carries pixels or local paths: pixels and masks are referred to by a claim check (URL, sha256, size).
+Times are timezone-aware UTC with millisecond precision. Only the worklist item of ``ClinicalContext`` carries a
+patient's name or birth date, and nothing carries pixels or local paths: pixels and masks are referred to by a
+claim check (URL, sha256, size).
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from schemas.values import (
     Origin,
     ReadyReason,
     ResultOutcome,
+    ScheduledProcedureStep,
     SeriesContent,
     StageTime,
     TaskState,
+    WorklistItem,
 )
 
 __all__ = [
@@ -54,11 +57,13 @@ __all__ = [
     "ReadyReason",
     "RelayPosition",
     "ResultOutcome",
+    "ScheduledProcedureStep",
     "SeriesContent",
     "StageTime",
     "StudyReady",
     "TaskState",
     "TaskStatus",
+    "WorklistItem",
 ]
 
 
@@ -96,7 +101,11 @@ class InstanceStored:
 
 @dataclass(frozen=True)
 class ArrivalHint:
-    """Somebody who knows says that a study may be complete; sent after the instances it speaks of."""
+    """Somebody who knows says that a study may be complete.
+
+    ``instance_count`` is of the association for ``ASSOCIATION_RELEASED``, which is sent after its instances; else
+    it is how many different instances the study has at least, and they may still be on their way.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -134,6 +143,7 @@ class AssemblyState:
     """Changelog record of the assembler.
 
     ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
+    ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there.
     """
 
     study_instance_uid: str
@@ -152,6 +162,8 @@ class AssemblyState:
     study_description: str | None = None
     accession_number: str | None = None
     requested_procedure_priority: str | None = None
+    expected_count: int | None = None
+    expected_by: HintKind | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,10 @@ class RelayPosition:
 
 @dataclass(frozen=True)
 class ClinicalContext:
-    """What an order or admission says about urgency; ``patient_key`` is a keyed hash, never the identifier."""
+    """What an order or admission says about urgency; ``patient_key`` is a keyed hash, never the identifier.
+
+    ``worklist`` is what modalities ask for, if the order is scheduled.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -176,6 +191,7 @@ class ClinicalContext:
     patient_class: str | None = None
     reason: str | None = None
     message_type: str | None = None
+    worklist: WorklistItem | None = None
 
 
 @dataclass(frozen=True)

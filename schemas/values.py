@@ -1,4 +1,8 @@
-"""Parts of events: enumerations and small records that several events share. Frozen, like the events."""
+"""Parts of events: enumerations and small records that several events share. Frozen, like the events.
+
+A symbol may be added to an enumeration: every new reader reads what was written before (BACKWARD_TRANSITIVE). As
+with every change of the contract, readers are updated before the writers that use it.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,13 @@ class Origin(StrEnum):
 
 
 class HintKind(StrEnum):
-    """Why a study may be complete."""
+    """Why a study may be complete; the last three come from who made or holds the whole list of instances."""
 
     ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
     OPERATOR = "OPERATOR"
+    MPPS_COMPLETED = "MPPS_COMPLETED"
+    INSTANCE_AVAILABILITY = "INSTANCE_AVAILABILITY"
+    STORAGE_COMMITMENT = "STORAGE_COMMITMENT"
 
 
 class ReadyReason(StrEnum):
@@ -28,6 +35,9 @@ class ReadyReason(StrEnum):
     ASSOCIATION_RELEASED = "ASSOCIATION_RELEASED"
     HARD_CAP = "HARD_CAP"
     OPERATOR = "OPERATOR"
+    MPPS_COMPLETED = "MPPS_COMPLETED"
+    INSTANCE_AVAILABILITY = "INSTANCE_AVAILABILITY"
+    STORAGE_COMMITMENT = "STORAGE_COMMITMENT"
 
 
 class TaskState(StrEnum):
@@ -157,3 +167,41 @@ class ObjectOutcome:
     url: str | None = None
     status_code: int | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ScheduledProcedureStep:
+    """What one piece of equipment is to do (PS3.3 C.4.10); dates and times as DICOM writes them (DA, TM)."""
+
+    step_id: str
+    modality: str
+    station_ae_title: str
+    start_date: str
+    start_time: str | None = None
+    station_name: str | None = None
+    description: str | None = None
+    performing_physician_name: str | None = None
+    protocol: Code | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class WorklistItem:
+    """An order as a modality asks for it (PS3.4 K.6), with the patient's identity; names as in a PN.
+
+    It may be only in a value of ``clinical.context``: never in keys, headers, logs, metrics or the audit store.
+    So it shows nothing of itself where it is printed.
+    """
+
+    patient_name: str
+    patient_id: str
+    study_instance_uid: str
+    requested_procedure_id: str
+    steps: tuple[ScheduledProcedureStep, ...]
+    issuer_of_patient_id: str | None = None
+    patient_birth_date: str | None = None
+    patient_sex: str | None = None
+    requested_procedure_description: str | None = None
+    requested_procedure_priority: str | None = None
+    referring_physician_name: str | None = None
+    requesting_physician_name: str | None = None
+    admission_id: str | None = None

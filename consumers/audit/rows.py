@@ -1,7 +1,8 @@
 """Kafka message → audit row, chained to the row before it. Pure.
 
 The chain of a partition starts with :data:`GENESIS`. The same messages always give the same rows and hashes, so a
-batch that is built again after a crash is the same batch.
+batch that is built again after a crash is the same batch. The patient's identity, which only worklist items carry,
+does not get into a row: neither decoded, nor in the bytes of a message that cannot be decoded.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from schemas import headers
 from schemas.codec import Codec, to_json
 from schemas.errors import InvalidMessage
+from schemas.events import ClinicalContext, Event
+from schemas.topics import Topic
 
 GENESIS: Final = "0" * 64
+#: Stands in a row where the message has a worklist item.
+WITHHELD: Final = "withheld"
 
 #: Columns of the table ``events`` in the order of :meth:`Row.values`, with their ClickHouse types.
 COLUMNS: Final[dict[str, str]] = {
@@ -113,15 +118,14 @@ def _row(message: RawMessage, codec: Codec, prev_hash: str) -> Row:
     try:
         event = codec.decode(message.value)
     except InvalidMessage as error:
-        problem = str(error)
-        body = base64.b64encode(message.value or b"").decode()
+        problem, body = str(error), _undecoded(message)
     else:
         record = type(event).__name__
         event_id = getattr(event, "event_id", "")
         study = getattr(event, "study_instance_uid", None) or ""
         task = getattr(event, "task_id", "")
         moment = getattr(event, "occurred_at", moment)
-        body = orjson.dumps(to_json(event), option=orjson.OPT_SORT_KEYS).decode()
+        body = orjson.dumps(_shown(event), option=orjson.OPT_SORT_KEYS).decode()
     return Row(
         topic=message.topic,
         partition=message.partition,
@@ -138,3 +142,19 @@ def _row(message: RawMessage, codec: Codec, prev_hash: str) -> Row:
         prev_hash=prev_hash,
         hash=link(message.topic, message.partition, message.offset, prev_hash, body),
     )
+
+
+def _shown(event: Event) -> Any:
+    """JSON form of an event without identity."""
+    shown = to_json(event)
+    if isinstance(event, ClinicalContext) and event.worklist is not None:
+        shown["worklist"] = WITHHELD
+    return shown
+
+
+def _undecoded(message: RawMessage) -> str:
+    """Bytes that nobody understands as base64; of the topic with identities their digest, which names them."""
+    value = message.value or b""
+    if message.topic == Topic.CONTEXT:
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    return base64.b64encode(value).decode()
