@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -35,7 +35,7 @@ _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 Json = dict[str, dict[str, Any]]
 
 
-def to_json(data_set: Dataset, bulk_url: str) -> Json:
+def to_json(data_set: Dataset, bulk_url: str, only: Container[int] | None = None) -> Json:
     """DICOM JSON object of a data set.
 
     Parameters
@@ -45,8 +45,10 @@ def to_json(data_set: Dataset, bulk_url: str) -> Json:
     bulk_url
         URL below which bulk data is served; the path to an element is appended: its tag, or inside sequences
         ``tag/item/tag`` with items counted from 1.
+    only
+        Tags to convert; ``None`` is all.
     """
-    return dict(_elements(data_set, bulk_url))
+    return dict(_elements(data_set, bulk_url, only))
 
 
 def key(tag: int) -> str:
@@ -65,8 +67,12 @@ def person_name(text: str) -> dict[str, str]:
     return {name: group for name, group in groups if group}
 
 
-def _elements(data_set: Dataset, bulk_url: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _elements(
+    data_set: Dataset, bulk_url: str, only: Container[int] | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for tag in sorted(data_set.keys()):
+        if only is not None and tag not in only:
+            continue
         if tag.element == 0 or tag.group <= 0x0007:
             continue  # group lengths, command and file meta elements are no attributes of the data set
         if tag == _SPECIFIC_CHARACTER_SET:

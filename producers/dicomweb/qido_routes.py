@@ -9,13 +9,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producers.dicomweb.included import include
 from producers.dicomweb.media import DICOM_JSON, JSON
 from producers.dicomweb.problem import Problem
-from producers.dicomweb.query import parse_query, result
+from producers.dicomweb.query import QidoQuery, parse_query, result
 from producers.dicomweb.requests import Service, accepted_type, uid_from_path
 from producers.store import Level
 from schemas.errors import InvalidMessage
 
+_COUNTED: Final = 10_000
 _PATH_KEYS: Final = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
 
 
@@ -50,20 +52,30 @@ class QidoRoutes:
             for name, keyword in _PATH_KEYS.items()
             if name in request.path_params
         }
+        store = self._service.store
         try:
             query = parse_query(level, request.query_params.multi_items(), path)
             # One more than asked for tells whether there are more.
-            rows = await self._service.store.search(level, query.filters, query.limit + 1, query.offset)
+            rows = await store.search(level, query.filters, query.limit + 1, query.offset, query.matching)
         except InvalidMessage as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
         warnings = list(query.warnings)
         if len(rows) > query.limit:
             rows.pop()
-            warnings.append("There are additional results that can be requested: use limit and offset")
+            warnings.append(await self._remaining(level, query))
+        found = [result(level, row, query, self._service.base_url) for row in rows]
+        if query.needs_files:
+            warnings += await include(store, level, found, query, self._service.base_url)
         response = Response(status_code=int(HTTPStatus.NO_CONTENT))
-        if rows:
-            found = [result(level, row, query, self._service.base_url) for row in rows]
+        if found:
             response = Response(orjson.dumps(found), media_type=media_type)
         for sentence in warnings:
             response.headers.append("Warning", f'299 scanstream "{sentence}"')
         return response
+
+    async def _remaining(self, level: Level, query: QidoQuery) -> str:
+        """How many results are left; counting goes on for a bounded number only."""
+        seen = query.offset + query.limit
+        count = await self._service.store.count(level, query.filters, seen + _COUNTED + 1, query.matching) - seen
+        number = str(count) if count <= _COUNTED else f"more than {_COUNTED}"
+        return f"There are {number} additional results that can be requested: use limit and offset"

@@ -1,25 +1,40 @@
 """Query parameters of QIDO-RS → a query, and rows of the index → DICOM JSON (PS3.18 10.6). Pure.
 
 Keys are keywords or tags; an attribute that nobody knows is an error with a sentence, never ignored, because a
-filter that is silently dropped answers with other people's studies.
+filter that is silently dropped answers with other people's studies. Dates and times match as one range of moments
+(10.6.1.2), person names as :mod:`producers.store.person_name` says. What else was asked for and is not done goes
+into ``warnings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 from producers.dicomweb.dicom_json import Json, key, person_name, value
+from producers.store import Matching
 from producers.store.attributes import LEVELS, Attribute, Level
 from schemas.errors import InvalidMessage
 
 #: Never more in one response; the client is told to page.
 MAX_RESULTS: Final = 10_000
 
-_OPTIONS: Final = frozenset({"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"})
+_OPTIONS: Final = frozenset(
+    (
+        "accept",
+        "charset",
+        "emptyvaluematching",
+        "fuzzymatching",
+        "includefield",
+        "limit",
+        "multiplevaluematching",
+        "offset",
+    )
+)
+_ALL: Final = "all"
 _PARENT: Final[dict[Level, tuple[Level, ...]]] = {
     "study": ("study",),
     "series": ("study", "series"),
@@ -62,6 +77,12 @@ class QidoQuery:
         Page.
     warnings
         Sentences for ``Warning`` header fields: what was asked for and is not done.
+    matching
+        How keys match.
+    included
+        Tags of attributes that the index does not hold and that were asked for.
+    everything
+        Whether every attribute of an instance was asked for.
     """
 
     filters: Mapping[str, str]
@@ -69,6 +90,14 @@ class QidoQuery:
     limit: int
     offset: int
     warnings: tuple[str, ...]
+    matching: Matching = field(default_factory=Matching)
+    included: tuple[int, ...] = ()
+    everything: bool = False
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether the index alone cannot answer."""
+        return bool(self.included) or self.everything
 
 
 def parse_query(level: Level, parameters: Iterable[tuple[str, str]], path: Mapping[str, str]) -> QidoQuery:
@@ -86,15 +115,15 @@ def parse_query(level: Level, parameters: Iterable[tuple[str, str]], path: Mappi
     Raises
     ------
     InvalidMessage
-        An attribute is unknown or given twice, or a page is no number.
+        An attribute is unknown or given twice, or an option has no such value.
     """
     filters = dict(path)
     options: dict[str, str] = {}
-    included: list[str] = []
+    names: list[str] = []
     for name, text in parameters:
         if name.lower() in _OPTIONS:
             if name.lower() == "includefield":
-                included += [part for part in text.split(",") if part]
+                names += [part.strip() for part in text.split(",") if part.strip()]
             options[name.lower()] = text
             continue
         keyword = keyword_of(name)
@@ -102,13 +131,30 @@ def parse_query(level: Level, parameters: Iterable[tuple[str, str]], path: Mappi
             raise InvalidMessage(f"{keyword} is given twice: send one value, or a list of UIDs in it")
         filters[keyword] = text
     warnings = []
-    if options.get("fuzzymatching", "false").lower() == "true":
-        warnings.append("The fuzzymatching parameter is not supported. Only literal matching has been performed.")
-    shown, left_out = _shown(level, path, included)
-    if left_out:
-        warnings.append(f"These attributes are not in the index and are left out: {', '.join(left_out)}")
+    if _switch(options, "multiplevaluematching"):
+        warnings.append(
+            "The multiplevaluematching parameter is not supported. Multiple Value Matching has not been performed."
+        )
+    matching = Matching(
+        fuzzy_names=_switch(options, "fuzzymatching"),
+        combined_datetime=True,
+        empty_values=_switch(options, "emptyvaluematching"),
+    )
+    shown, included = _shown(level, path, names)
+    if included and level != "instance":
+        tags = ", ".join(keyword_for_tag(tag) or key(tag) for tag in included)
+        warnings.append(f"These attributes are those of one instance of each {level}: {tags}")
     limit = _whole(options, "limit", MAX_RESULTS)
-    return QidoQuery(filters, shown, min(limit, MAX_RESULTS), _whole(options, "offset", 0), tuple(warnings))
+    return QidoQuery(
+        filters,
+        shown,
+        min(limit, MAX_RESULTS),
+        _whole(options, "offset", 0),
+        tuple(warnings),
+        matching,
+        included,
+        everything=level == "instance" and _ALL in names,
+    )
 
 
 def keyword_of(name: str) -> str:
@@ -121,11 +167,11 @@ def keyword_of(name: str) -> str:
     """
     sequence, dot, last = name.rpartition(".")
     if dot and _tag_of(sequence) != _REQUEST_ATTRIBUTES:
-        raise InvalidMessage(f"{name}: inside sequences only RequestAttributesSequence can be matched")
+        raise InvalidMessage(f"{name[:64]}: inside sequences only RequestAttributesSequence can be matched")
     keyword = keyword_for_tag(_tag_of(last)) if _tag_of(last) else ""
     if not keyword:
         raise InvalidMessage(
-            f"{name} is not in the DICOM dictionary: use a keyword such as PatientID or a tag such as 00100020"
+            f"{name[:64]} is not in the DICOM dictionary: use a keyword such as PatientID or a tag like 00100020"
         )
     return keyword
 
@@ -136,29 +182,48 @@ def _tag_of(name: str) -> int:
     return tag_for_keyword(name) or 0
 
 
-def _shown(level: Level, path: Mapping[str, str], included: list[str]) -> tuple[tuple[Level, ...], list[str]]:
-    """Levels in a result: its own, those that the path leaves open, and those of included attributes."""
+def _shown(
+    level: Level, path: Mapping[str, str], names: Iterable[str]
+) -> tuple[tuple[Level, ...], tuple[int, ...]]:
+    """Levels in a result (its own, those that the path leaves open, those of included attributes), other tags."""
     named = {"study": "StudyInstanceUID" in path, "series": "SeriesInstanceUID" in path, "instance": False}
     shown = {item for item in _PARENT[level] if item == level or not named[item]}
-    left_out = []
-    for name in included:
-        if name == "all":
+    others: dict[int, None] = {}
+    for name in names:
+        if name == _ALL:
             shown |= set(_PARENT[level])
             continue
-        keyword = keyword_of(name)
-        homes = [item for item in _PARENT[level] if keyword in {attribute.keyword for attribute in LEVELS[item]}]
+        tag = _included_tag(name)
+        homes = [item for item in _PARENT[level] if tag in {attribute.tag for attribute in LEVELS[item]}]
         if homes:
             shown |= set(homes)
-        elif keyword not in _ANSWERED:
-            left_out.append(keyword)
-    return tuple(item for item in _PARENT[level] if item in shown), left_out
+        elif tag not in _ANSWERED:
+            others[tag] = None
+    return tuple(item for item in _PARENT[level] if item in shown), tuple(others)
+
+
+def _included_tag(name: str) -> int:
+    """Tag of an attribute to include, private ones too; of one inside a sequence it is the sequence's."""
+    tag = _tag_of(name.partition(".")[0])
+    if not tag or (tag >> 16) <= 0x0007:
+        raise InvalidMessage(
+            f"includefield {name[:64]} is not in the DICOM dictionary: use a keyword such as PatientAge, or a tag"
+        )
+    return tag
 
 
 _ANSWERED: Final = frozenset(
-    {name for name, _ in _COUNTS}
-    | {"SpecificCharacterSet", "InstanceAvailability", "RetrieveURL", "ModalitiesInStudy"}
-    | {"RequestAttributesSequence", "AvailableTransferSyntaxUID"}
+    {tag for _, tag in _COUNTS}
+    | {tag_for_keyword(name) for name in ("SpecificCharacterSet", "InstanceAvailability", "RetrieveURL")}
+    | {tag_for_keyword(name) for name in ("ModalitiesInStudy", "AvailableTransferSyntaxUID")}
 )
+
+
+def _switch(options: Mapping[str, str], name: str) -> bool:
+    text = options.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise InvalidMessage(f"{name} must be true or false")
+    return text == "true"
 
 
 def _whole(options: Mapping[str, str], name: str, default: int) -> int:

@@ -20,8 +20,9 @@ from starlette.responses import Response, StreamingResponse
 
 from producers.dicomweb import frames, multipart
 from producers.dicomweb.bulk_data import NoSuchElement, bulk_bytes, parse_element_path
-from producers.dicomweb.dicom_json import PIXEL_DATA, to_json
+from producers.dicomweb.dicom_json import PIXEL_DATA
 from producers.dicomweb.media import DICOM, DICOM_JSON, JSON, MULTIPART_RELATED, OCTET_STREAM
+from producers.dicomweb.metadata import metadata_of
 from producers.dicomweb.problem import Problem, not_found
 from producers.dicomweb.requests import Service, accept_of, accepted_type, not_acceptable, uid_from_path
 from producers.dicomweb.retrieve import FrameForm, InstanceForm, choose_frame_form, choose_instance_form
@@ -129,18 +130,7 @@ class WadoRoutes:
         return await _multipart(parts, form.media_type, {})
 
     def _header_json(self, stored: StoredInstance) -> bytes:
-        url = (
-            f"{self._service.base_url}/studies/{stored.study_instance_uid}/series/{stored.series_instance_uid}"
-            f"/instances/{stored.sop_instance_uid}/bulkdata"
-        )
-        with opened(stored) as instance:
-            document = to_json(instance.header, url)
-            if instance.pixels is not None:
-                document[f"{instance.pixels.tag:08X}"] = {
-                    "vr": instance.pixels.vr,
-                    "BulkDataURI": f"{url}/{instance.pixels.tag:08X}",
-                }
-        return orjson.dumps(document)
+        return orjson.dumps(metadata_of(stored, self._service.base_url))
 
 
 def _count_frames(stored: StoredInstance) -> int:

@@ -120,18 +120,75 @@ def test_includefield_of_a_level_above(archive: httpx.Client, fields: list[str])
 def test_pages_and_the_word_that_there_are_more(archive: httpx.Client) -> None:
     first = archive.get("/instances", params={"limit": "3"})
     assert len(first.json()) == 3
-    assert "additional results" in first.headers["warning"]
+    assert "There are 1 additional results" in first.headers["warning"]
     rest = archive.get("/instances", params={"limit": "3", "offset": "3"})
     assert len(rest.json()) == 1
     assert "warning" not in rest.headers
     assert archive.get("/instances", params={"offset": "4"}).status_code == 204
 
 
+@pytest.mark.parametrize("name", ["шевч", "тарас шевченко", "Шевченко^Тарас", "шевч*"])
+def test_fuzzy_matching_of_names(archive: httpx.Client, name: str) -> None:
+    assert studies(archive, PatientName=name, fuzzymatching="true") == {"1.2.1"}
+
+
+def test_without_fuzzy_matching_a_name_is_literal(archive: httpx.Client) -> None:
+    for name, expected in (("шевч", set()), ("тарас шевченко", set()), ("Шевченко", {"1.2.1"})):
+        assert studies(archive, PatientName=name) == expected
+
+
+def test_dates_and_times_are_one_range_of_moments(archive: httpx.Client) -> None:
+    both = {"StudyDate": "20240131-20240215", "StudyTime": "130000-120000"}
+    assert studies(archive, **both) == set()
+    both = {"StudyDate": "20240131-20240215", "StudyTime": "120000-110000"}
+    assert studies(archive, **both) == {"1.2.1"}
+    assert studies(archive, StudyDate="20240201-", StudyTime="110000-") == {"1.2.2"}
+
+
+def test_empty_values_match_when_asked_for(archive: httpx.Client) -> None:
+    assert studies(archive, StudyID='""') == set()
+    assert studies(archive, StudyID='""', emptyvaluematching="true") == {"1.2.1", "1.2.2"}
+    assert studies(archive, AccessionNumber='""', emptyvaluematching="true") == set()
+
+
 def test_what_is_not_done_is_said(archive: httpx.Client) -> None:
-    fuzzy = archive.get("/studies", params={"fuzzymatching": "true"})
-    assert "Only literal matching has been performed" in fuzzy.headers["warning"]
-    left_out = archive.get("/studies", params={"includefield": "PatientAge"})
-    assert "PatientAge" in left_out.headers["warning"]
+    several = archive.get("/studies", params={"multiplevaluematching": "true"})
+    assert "Multiple Value Matching has not been performed" in several.headers["warning"]
+
+
+def test_attributes_outside_the_index_come_from_the_files(archive: httpx.Client) -> None:
+    fields = ["ImagePositionPatient", "00280103", "PixelData"]
+    found = archive.get("/studies/1.2.1/instances", params={"includefield": fields})
+    assert "warning" not in found.headers
+    for item in found.json():
+        assert item["00200032"] == {"vr": "DS", "Value": [-110.5, 0.1, 12.0]}
+        assert item["00280103"] == {"vr": "US", "Value": [0]}
+        assert archive.get(item["7FE00010"]["BulkDataURI"]).status_code == 200
+        assert "00100010" not in item
+
+
+def test_a_study_gives_the_attributes_of_one_instance_and_says_so(archive: httpx.Client) -> None:
+    found = archive.get("/studies", params={"includefield": "BitsStored,00091001"})
+    assert all(item["00280101"]["Value"] == [16] for item in found.json())
+    assert "one instance of each study: BitsStored, 00091001" in found.headers["warning"]
+
+
+def test_all_attributes_of_an_instance(archive: httpx.Client) -> None:
+    found = archive.get("/instances", params={"includefield": "all", "PatientID": "P-2"}).json()
+    whole = archive.get("/studies/1.2.2/metadata").json()
+    assert whole[0].items() <= found[0].items()
+    assert found[0]["00081190"]["Value"] == [
+        item["00081190"]["Value"][0] for item in archive.get("/studies/1.2.2/instances").json()
+    ]
+
+
+def test_files_are_read_for_a_bounded_number_of_results(
+    archive: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.dicomweb.included.MAX_FILES", 1)
+    found = archive.get("/studies/1.2.1/instances", params={"includefield": "BitsStored"})
+    assert ["00280101" in item for item in found.json()] == [True, False, False]
+    assert "first 1 results only" in found.headers["warning"]
 
 
 @pytest.mark.parametrize(
@@ -148,11 +205,24 @@ def test_what_is_not_done_is_said(archive: httpx.Client) -> None:
         ("/studies?includefield=Nonsense", "Nonsense is not in the DICOM dictionary"),
         ("/instances?InstanceNumber=one", "InstanceNumber must be a whole number"),
         ("/studies/nonsense/series", "not a UID"),
+        ("/instances?InstanceNumber=99999999999999999999", "InstanceNumber must be a whole number"),
+        ("/studies?StudyDate=2024", "StudyDate must be a date"),
+        ("/studies?StudyDate=-", "StudyDate must be a date"),
+        ("/studies?StudyDate=20240101-tomorrow", "StudyDate must be a date"),
+        ("/studies?StudyTime=9", "StudyTime must be a time"),
+        ("/studies?StudyDate=20240101-20240102&StudyTime=x-y", "StudyTime must be a time"),
+        ("/studies?PatientID=a%00b", "PatientID has a NUL character"),
+        ("/studies?PatientID=" + "x" * 2000, "PatientID is longer than 1024"),
+        ("/studies?" + "x" * 2000 + "=1", "is not in the DICOM dictionary"),
+        ("/studies?fuzzymatching=perhaps", "fuzzymatching must be true or false"),
+        ("/studies?includefield=00020010", "includefield 00020010"),
+        ("/studies/1%00/series", "not a UID"),
+        ("/studies/..%2f..%2fetc%2fpasswd/series", "no resource"),
     ],
 )
 def test_wrong_queries_are_400_with_a_sentence(archive: httpx.Client, path: str, sentence: str) -> None:
     response = archive.get(path)
-    assert response.status_code == 400
+    assert response.status_code == (404 if sentence == "no resource" else 400)
     assert response.headers["content-type"] == "application/problem+json"
     assert sentence in response.json()["detail"]
 
