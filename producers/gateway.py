@@ -21,12 +21,13 @@ import uvicorn
 import uvloop
 
 from producers.arrival import Arrivals
+from producers.audit_events import AuditEvents
 from producers.dicomweb.app import create_app
 from producers.dimse.entity import application_entity
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
 from producers.schema_registry import codec_from
-from producers.store import InstanceStore
+from producers.store import ConflictPolicy, InstanceStore
 from schemas.errors import ConfigurationError
 from schemas.logs import fields
 from schemas.settings import GatewaySettings, KafkaSettings, RegistrySettings
@@ -53,6 +54,8 @@ def body(process: Process) -> None:
             process.telemetry,
             refuse_fraction=settings.disk_refuse_fraction,
             warn_fraction=settings.disk_warn_fraction,
+            conflict_policy=ConflictPolicy(settings.conflict_policy),
+            audit=AuditEvents(process.settings.site, process.settings.node, process.source),
         )
         relay = Relay(
             store.outbox,

@@ -127,6 +127,14 @@ class GatewaySettings(_Block):
     idle_timeout_s: float = Field(default=120.0, gt=0)
     disk_refuse_fraction: float = Field(default=0.90, gt=0, le=1, description="refuse with A700 above this use")
     disk_warn_fraction: float = Field(default=0.75, gt=0, le=1)
+    conflict_policy: Literal["reject", "keep-first", "replace"] = Field(
+        default="reject", description="other content under a SOP Instance UID that is stored"
+    )
+    catch_up_per_s: float = Field(default=5000, gt=0, description="old events per second after an outage")
+    retention_days: float | None = Field(default=None, gt=0, description="unset: studies are kept for ever")
+    retention_groups: tuple[str, ...] = Field(
+        default=(), description="consumer groups that must have passed a study, besides those of this system"
+    )
 
     def base_url(self) -> str:
         """Root of the DICOMweb service, without a trailing slash."""

@@ -17,7 +17,7 @@ from producers.dimse.message import Message
 from producers.dimse.negotiation import AcceptedContext
 from producers.dimse.service import Exchange, Response, Session
 from producers.store.outbox import Message as OutboxMessage
-from producers.store.outcome import PutKind, Received, Status
+from producers.store.outcome import Received, Status
 from producers.store.spool import Spool
 from producers.store.store import InstanceStore
 from schemas.errors import DestinationUnavailable
@@ -93,7 +93,7 @@ class Storage:
             association_id=session.association_id,
         )
         outcome = await self._store.put(received)
-        if outcome.kind is PutKind.STORED and outcome.study_instance_uid is not None:
+        if outcome.is_new and outcome.study_instance_uid is not None:
             # What was there before has its event from another association, so the hint must not promise it.
             session.delivered[outcome.study_instance_uid] += 1
         return command.response(outcome.status, outcome.sentence or None)

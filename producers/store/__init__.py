@@ -7,8 +7,8 @@ from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute, Level
 from producers.store.conditions import Matching
 from producers.store.headers import Headers, is_uid, read_headers
 from producers.store.index import StoredInstance
-from producers.store.outbox import Message, Outbox
-from producers.store.outcome import PutKind, PutOutcome, Received, Refused, Status
+from producers.store.outbox import Lane, Message, Outbox
+from producers.store.outcome import ConflictPolicy, PutKind, PutOutcome, Received, Refused, Status
 from producers.store.part10 import FileMeta, encode_header, split
 from producers.store.spool import Spool
 from producers.store.store import InstanceStore
@@ -18,9 +18,11 @@ __all__ = [
     "SERIES",
     "STUDY",
     "Attribute",
+    "ConflictPolicy",
     "FileMeta",
     "Headers",
     "InstanceStore",
+    "Lane",
     "Level",
     "Matching",
     "Message",

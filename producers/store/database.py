@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute
+from producers.store.migrations import migrate
 from producers.store.person_name import fuzzy, literal
 from schemas.errors import ConfigurationError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 FILE_COLUMNS: Final = (
     "StudyInstanceUID TEXT NOT NULL",
@@ -40,14 +41,22 @@ def _table(name: str, columns: Sequence[str], key: str) -> str:
 
 
 DDL: Final = (
-    _table("studies", [*_columns(STUDY), "first_stored_at REAL NOT NULL"], "StudyInstanceUID"),
+    _table(
+        "studies",
+        [*_columns(STUDY), "first_stored_at REAL NOT NULL", "lane INTEGER NOT NULL DEFAULT 1"],
+        "StudyInstanceUID",
+    ),
     _table(
         "series",
         ["StudyInstanceUID TEXT NOT NULL", *_columns(SERIES)],
         "StudyInstanceUID, SeriesInstanceUID",
     ),
     _table("instances", [*_columns(INSTANCE), *FILE_COLUMNS], "SOPInstanceUID"),
-    "CREATE INDEX IF NOT EXISTS instances_of_series ON instances (StudyInstanceUID, SeriesInstanceUID)",
+    # Each in the order in which a search returns rows, so a page is read and never sorted.
+    "CREATE INDEX IF NOT EXISTS studies_in_order ON studies (first_stored_at DESC, StudyInstanceUID)",
+    "CREATE INDEX IF NOT EXISTS series_in_order ON series (StudyInstanceUID, SeriesNumber, SeriesInstanceUID)",
+    "CREATE INDEX IF NOT EXISTS instances_in_order ON instances"
+    " (StudyInstanceUID, SeriesInstanceUID, InstanceNumber, SOPInstanceUID)",
     "CREATE UNIQUE INDEX IF NOT EXISTS instances_by_file ON instances (file)",
     "CREATE INDEX IF NOT EXISTS instances_by_time ON instances (stored_at)",
     "CREATE INDEX IF NOT EXISTS series_by_uid ON series (SeriesInstanceUID)",
@@ -55,7 +64,10 @@ DDL: Final = (
     "CREATE INDEX IF NOT EXISTS studies_by_accession ON studies (AccessionNumber)",
     "CREATE INDEX IF NOT EXISTS studies_by_date ON studies (StudyDate)",
     "CREATE TABLE IF NOT EXISTS outbox (sequence INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL,"
-    " key BLOB NOT NULL, value BLOB NOT NULL, headers BLOB NOT NULL, created_at REAL NOT NULL)",
+    " key BLOB NOT NULL, value BLOB NOT NULL, headers BLOB NOT NULL, created_at REAL NOT NULL,"
+    " lane INTEGER NOT NULL DEFAULT 1)",
+    "CREATE INDEX IF NOT EXISTS outbox_by_lane ON outbox (lane)",
+    "CREATE TABLE IF NOT EXISTS removals (file TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
 
@@ -73,14 +85,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-65536")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
+        if not 0 <= version <= SCHEMA_VERSION:
             raise ConfigurationError(
                 f"the index {path} has version {version}, this release reads {SCHEMA_VERSION}: start the release "
                 "that wrote it, or move the index away and it is rebuilt from the stored files"
             )
+        connection.execute("BEGIN IMMEDIATE")
+        migrate(connection, version)
         for statement in DDL:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
         if identity_of(connection) == 0:
             connection.execute(f"PRAGMA application_id={1 + secrets.randbelow(2**31 - 1)}")
     except sqlite3.Error as error:

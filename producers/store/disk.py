@@ -34,6 +34,8 @@ class Watermark:
         Marks, 0 to 1.
     measure, clock
         Used fraction of a path; monotonic seconds.
+    on_warning
+        Called with the used fraction when the lower mark is passed, and again only after the disk was below it.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Watermark:
         warn_fraction: float,
         measure: Callable[[Path], float] = used_fraction,
         clock: Callable[[], float] = time.monotonic,
+        on_warning: Callable[[float], None] | None = None,
     ) -> None:
         self._path = path
         self._refuse = refuse_fraction
         self._warn = warn_fraction
         self._measure = measure
         self._clock = clock
+        self._on_warning = on_warning
         self._checked_at = float("-inf")
         self._state = "free"
 
@@ -60,8 +64,10 @@ class Watermark:
             used = self._measure(self._path)
             state = "full" if used >= self._refuse else "warning" if used >= self._warn else "free"
             if state != self._state:
-                self._state = state
+                was, self._state = self._state, state
                 self._say(used)
+                if was == "free" and self._on_warning is not None:
+                    self._on_warning(used)
         return self._state == "full"
 
     def _say(self, used: float) -> None:

@@ -63,10 +63,14 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def instance_file(study_instance_uid: str, sop_instance_uid: str) -> str:
-    """Relative path of an instance: a directory per study, so that a study stays together on disk."""
+def instance_file(study_instance_uid: str, sop_instance_uid: str, version: str) -> str:
+    """Relative path of an instance: a directory per study, so that a study stays together on disk.
+
+    ``version`` tells apart all files that ever held an instance of this UID, so a deleted or replaced one can
+    never be taken for a new one.
+    """
     study, sop = _hash(study_instance_uid), _hash(sop_instance_uid)
-    return f"{INSTANCES}/{study[:2]}/{study[2:]}/{sop}.dcm"
+    return f"{INSTANCES}/{study[:2]}/{study[2:]}/{sop}-{version[:16]}.dcm"
 
 
 def _hash(uid: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute
-from producers.store.headers import Headers, Value
+from producers.store.headers import Headers
 
 _FILE: Final = (
     "StudyInstanceUID",
@@ -32,13 +32,25 @@ def _insert(table: str, columns: Sequence[str]) -> str:
     return f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own tables
 
 
+def _update(insert: str, key: Sequence[str], columns: Sequence[str]) -> str:
+    """The insert, which gives a row that is there already the new attributes."""
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
+    upsert = insert.replace("INSERT OR IGNORE", "INSERT")
+    return f"{upsert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changed}"
+
+
 def _keywords(attributes: Sequence[Attribute]) -> list[str]:
     return [attribute.keyword for attribute in attributes]
 
 
-_INSERT_STUDY: Final = _insert("studies", [*_keywords(STUDY), "first_stored_at"])
-_INSERT_SERIES: Final = _insert("series", ["StudyInstanceUID", *_keywords(SERIES)])
-_INSERT_INSTANCE: Final = _insert("instances", [*_keywords(INSTANCE), *_FILE]).replace("OR IGNORE", "OR REPLACE")
+_STUDY: Final = _keywords(STUDY)
+_SERIES: Final = _keywords(SERIES)
+_INSTANCE: Final = _keywords(INSTANCE)
+_INSERT_STUDY: Final = _insert("studies", [*_STUDY, "first_stored_at", "lane"])
+_INSERT_SERIES: Final = _insert("series", ["StudyInstanceUID", *_SERIES])
+_INSERT_INSTANCE: Final = _insert("instances", [*_INSTANCE, *_FILE]).replace("OR IGNORE", "OR REPLACE")
+_UPDATE_STUDY: Final = _update(_INSERT_STUDY, ["StudyInstanceUID"], _STUDY)
+_UPDATE_SERIES: Final = _update(_INSERT_SERIES, ["StudyInstanceUID", "SeriesInstanceUID"], _SERIES)
 
 
 @dataclass(frozen=True)
@@ -83,23 +95,43 @@ class StoredInstance:
     number_of_frames: int | None
 
 
-def known(connection: sqlite3.Connection, sop_instance_uid: str) -> tuple[str, str, str] | None:
-    """sha256, transfer syntax and file of an instance that is in the index."""
-    row: tuple[str, str, str] | None = connection.execute(
-        "SELECT sha256, transfer_syntax_uid, file FROM instances WHERE SOPInstanceUID = ?", (sop_instance_uid,)
+@dataclass(frozen=True)
+class Known:
+    """What the index holds under a SOP Instance UID; as in :class:`StoredInstance`."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    sha256: str
+    file: str
+    stored_at: float
+
+
+def known(connection: sqlite3.Connection, sop_instance_uid: str) -> Known | None:
+    """The instance of this UID, if there is one."""
+    row = connection.execute(
+        "SELECT StudyInstanceUID, SeriesInstanceUID, transfer_syntax_uid, sha256, file, stored_at"
+        " FROM instances WHERE SOPInstanceUID = ?",
+        (sop_instance_uid,),
     ).fetchone()
-    return None if row is None else (row[0], row[1], row[2])
+    return None if row is None else Known(*row)
 
 
-def insert(connection: sqlite3.Connection, headers: Headers, stored: StoredFile) -> None:
-    """Rows of one instance; its study and series rows are those of their first instance."""
+def insert_study(connection: sqlite3.Connection, headers: Headers, stored_at: float, lane: int) -> None:
+    """Row of a study unless there is one; it keeps the attributes of its first instance."""
     values = headers.values
+    connection.execute(_INSERT_STUDY, (*[values.get(name) for name in _STUDY], stored_at, lane))
 
-    def of(attributes: Sequence[Attribute]) -> list[Value]:
-        return [values.get(attribute.keyword) for attribute in attributes]
 
-    connection.execute(_INSERT_STUDY, (*of(STUDY), stored.stored_at))
-    connection.execute(_INSERT_SERIES, (headers.study_instance_uid, *of(SERIES)))
+def insert_series(connection: sqlite3.Connection, headers: Headers) -> None:
+    """Row of a series unless there is one; it keeps the attributes of its first instance."""
+    values = headers.values
+    connection.execute(_INSERT_SERIES, (headers.study_instance_uid, *[values.get(name) for name in _SERIES]))
+
+
+def insert_instance(connection: sqlite3.Connection, headers: Headers, stored: StoredFile) -> None:
+    """Row of an instance; one of the same SOP Instance UID goes."""
+    values = headers.values
     file = (
         headers.study_instance_uid,
         headers.series_instance_uid,
@@ -110,20 +142,78 @@ def insert(connection: sqlite3.Connection, headers: Headers, stored: StoredFile)
         stored.sha256,
         stored.stored_at,
     )
-    connection.execute(_INSERT_INSTANCE, (*of(INSTANCE), *file))
+    connection.execute(_INSERT_INSTANCE, (*[values.get(name) for name in _INSTANCE], *file))
+
+
+def update_parents(connection: sqlite3.Connection, headers: Headers, stored_at: float, lane: int) -> None:
+    """Study and series get the attributes of this instance, which replaces another."""
+    values = headers.values
+    connection.execute(_UPDATE_STUDY, (*[values.get(name) for name in _STUDY], stored_at, lane))
+    connection.execute(_UPDATE_SERIES, (headers.study_instance_uid, *[values.get(name) for name in _SERIES]))
+
+
+def lane_of(connection: sqlite3.Connection, study_instance_uid: str) -> int | None:
+    """Lane of a study's events; ``None`` when there is no such study."""
+    row = connection.execute(
+        "SELECT lane FROM studies WHERE StudyInstanceUID = ?", (study_instance_uid,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def set_lane(connection: sqlite3.Connection, study_instance_uid: str, lane: int) -> None:
+    """From now on the study's hints travel in this lane."""
+    connection.execute("UPDATE studies SET lane = ? WHERE StudyInstanceUID = ?", (lane, study_instance_uid))
+
+
+def delete(
+    connection: sqlite3.Connection, study: str, series: str | None = None, sop: str | None = None
+) -> list[str]:
+    """Remove rows of a study, a series or one instance, and of parents that become empty; returns the files."""
+    where, values = _condition(study, series, sop)
+    files = [
+        str(file)
+        for (file,) in connection.execute(f"SELECT file FROM instances WHERE {where}", values)  # noqa: S608 - fixed names
+    ]
+    connection.execute(f"DELETE FROM instances WHERE {where}", values)  # noqa: S608 - fixed column names
+    delete_empty_parents(connection, study)
+    return files
+
+
+def delete_empty_parents(connection: sqlite3.Connection, study: str) -> None:
+    """Remove the series of a study that hold no instance, and the study when it holds none."""
+    connection.execute(
+        "DELETE FROM series WHERE StudyInstanceUID = ? AND NOT EXISTS (SELECT 1 FROM instances AS i"
+        " WHERE i.StudyInstanceUID = series.StudyInstanceUID AND i.SeriesInstanceUID = series.SeriesInstanceUID)",
+        (study,),
+    )
+    connection.execute(
+        "DELETE FROM studies WHERE StudyInstanceUID = ? AND NOT EXISTS"
+        " (SELECT 1 FROM instances AS i WHERE i.StudyInstanceUID = studies.StudyInstanceUID)",
+        (study,),
+    )
+
+
+def has_study(connection: sqlite3.Connection, study: str) -> bool:
+    """Whether any instance of a study is stored."""
+    return lane_of(connection, study) is not None
+
+
+def _condition(study: str, series: str | None, sop: str | None) -> tuple[str, list[str]]:
+    where, values = ["StudyInstanceUID = ?"], [study]
+    for column, value in (("SeriesInstanceUID", series), ("SOPInstanceUID", sop)):
+        if value is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    return " AND ".join(where), values
 
 
 def instances_of(
     connection: sqlite3.Connection, root: Path, study: str, series: str | None = None, sop: str | None = None
 ) -> list[StoredInstance]:
     """Instances of a study, a series or one instance, in the order of series and instance number."""
-    where, values = ["StudyInstanceUID = ?"], [study]
-    for column, value in (("SeriesInstanceUID", series), ("SOPInstanceUID", sop)):
-        if value is not None:
-            where.append(f"{column} = ?")
-            values.append(value)
+    where, values = _condition(study, series, sop)
     rows = connection.execute(
-        f"SELECT * FROM instances WHERE {' AND '.join(where)} "  # noqa: S608 - fixed column names
+        f"SELECT * FROM instances WHERE {where} "  # noqa: S608 - fixed column names
         "ORDER BY SeriesInstanceUID, InstanceNumber, SOPInstanceUID",
         values,
     )

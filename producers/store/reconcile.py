@@ -1,8 +1,8 @@
 """After a crash: files, index and outbox agree again, and the log says what was done.
 
 A file without a row was durable but never acknowledged (or the index was lost): it is indexed and announced, which
-loses nothing and doubles nothing. A row without a file is reported. Half-written files are removed; a whole file
-never is, even when it cannot be indexed now.
+loses nothing and doubles nothing. A row without a file is reported. Half-written files are removed, and so is what
+was deleted or replaced before; any other whole file never is, even when it cannot be indexed now.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from producers.store import removals
 from producers.store.files import INCOMING, INSTANCES, Written, sync_directories
 from producers.store.headers import Headers, read_headers
 from producers.store.outcome import Received, Refused, Status
@@ -40,6 +41,7 @@ class Report:
     """What a start found."""
 
     removed_incomplete: int
+    removed_deleted: int
     adopted: int
     unreadable: int
     missing_files: int
@@ -51,7 +53,7 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
     Parameters
     ----------
     connection
-        To the index; only read here.
+        To the index; only names of deleted files are written here.
     root
         Directory of the store.
     adopt
@@ -61,6 +63,7 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
     for path in (root / INCOMING).iterdir():
         path.unlink()
         removed += 1
+    deleted = removals.finish(connection, root)
     (last,) = connection.execute("SELECT max(stored_at) FROM instances").fetchone()
     # A rebuild of a lost index that was interrupted looks like a young index: the mark says that it is not whole.
     rebuilding = root / REBUILDING
@@ -94,7 +97,7 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
                 "a stored file is missing: restore it or send it again",
                 extra=fields(sop_instance_uid=sop_instance_uid),
             )
-    report = Report(removed, adopted, unreadable, missing)
+    report = Report(removed, deleted, adopted, unreadable, missing)
     level = logging.ERROR if unreadable or missing else logging.INFO
     log.log(level, "store opened", extra=fields(**vars(report)))
     return report
@@ -103,12 +106,15 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
 def _recent_files(directory: Path, since: float) -> Iterator[Path]:
     for shard in os.scandir(directory):
         for study in os.scandir(shard.path):
-            if study.stat().st_mtime >= since:
+            # Not the time of modification, which a restored backup sets to what it was.
+            if study.stat().st_ctime >= since:
                 yield from Path(study.path).glob("*.dcm")
 
 
 def _is_indexed(connection: sqlite3.Connection, file: str) -> bool:
-    return connection.execute("SELECT 1 FROM instances WHERE file = ?", (file,)).fetchone() is not None
+    """Whether a row names the file, be it that it is deleted."""
+    text = "SELECT 1 FROM instances WHERE file = ? UNION ALL SELECT 1 FROM removals WHERE file = ?"
+    return connection.execute(text, (file, file)).fetchone() is not None
 
 
 def _read_back(path: Path) -> tuple[Received, Headers, Written]:

@@ -20,17 +20,19 @@ from typing import Any, Final, TypeVar
 
 from producers.store import artifacts, database, index, outbox, query
 from producers.store.attributes import Level
+from producers.store.changes import outcome_of
 from producers.store.conditions import LITERAL, Matching
 from producers.store.disk import Watermark
 from producers.store.files import ARTIFACTS, INCOMING, INSTANCES, Written, write_aside
 from producers.store.headers import Headers, is_uid, read_headers
 from producers.store.index import StoredInstance
+from producers.store.jobs import Announce, Announcement, Auditor, Deletion, Put, Rules
 from producers.store.outbox import Message, Outbox
-from producers.store.outcome import PutKind, PutOutcome, Received, Refused, Status
+from producers.store.outcome import ConflictPolicy, PutKind, PutOutcome, Received, Refused, Status
 from producers.store.part10 import FileMeta, encode_header
 from producers.store.reconcile import reconcile
 from producers.store.spool import Spool
-from producers.store.writer import Announce, Announcement, Put, Writer
+from producers.store.writer import Writer
 from producers.telemetry import Telemetry
 from schemas.errors import ConfigurationError, DestinationUnavailable
 from schemas.logs import fields
@@ -80,6 +82,8 @@ class InstanceStore:
         *,
         refuse_fraction: float = 0.90,
         warn_fraction: float = 0.75,
+        conflict_policy: ConflictPolicy = ConflictPolicy.REJECT,
+        audit: Auditor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> InstanceStore:
         """Open or create the store in a directory, and make it consistent.
@@ -94,6 +98,10 @@ class InstanceStore:
             Counts instances stored and refused.
         refuse_fraction, warn_fraction
             Marks of disk use, 0 to 1.
+        conflict_policy
+            What becomes of other bytes under a known SOP Instance UID.
+        audit
+            Makes the audit events, which go into the outbox; ``None`` writes none.
         clock
             Unix time in seconds.
 
@@ -124,11 +132,11 @@ class InstanceStore:
         identity = database.identity_of(connection)
         readers = database.Readers(path)
         committed = threading.Event()
-        writer = Writer(connection, root, announce, committed, clock)
+        writer = Writer(connection, Rules(root, announce, audit, conflict_policy), committed, clock)
         _reconcile(connection, root, writer)
         writer.start()
         box = Outbox(readers, committed, writer.delete_through, identity)
-        watermark = Watermark(root, refuse_fraction, warn_fraction)
+        watermark = Watermark(root, refuse_fraction, warn_fraction, on_warning=_telling(audit, writer, clock))
         return cls(root, lock, writer, readers, box, watermark, telemetry)
 
     def new_spool(self) -> Spool:
@@ -216,6 +224,31 @@ class InstanceStore:
 
         return await asyncio.get_running_loop().run_in_executor(self._queries, run)
 
+    async def delete(self, study: str, series: str | None = None, sop: str | None = None, *, who: str) -> int:
+        """Delete a study, a series or one instance, with an audit event; returns how many instances went.
+
+        When it returns they cannot be found any more, whatever happens to the process; their files go at once.
+
+        Parameters
+        ----------
+        study, series, sop
+            UIDs; ``None`` is all below.
+        who
+            Account, AE title or process that decided it, for the audit event.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It could not be committed; nothing is deleted.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[int | None] = loop.create_future()
+        self._writer.submit(Deletion(study, series, sop, who, lambda count: _call(loop, answer, count)))
+        count = await answer
+        if count is None:
+            raise DestinationUnavailable("the index could not be written: check the disk of SCANSTREAM_DATA_DIR")
+        return count
+
     def artifact_path(self, sha256: str) -> Path | None:
         """File of an artifact, or ``None`` when there is none."""
         return artifacts.existing(self.root, sha256)
@@ -274,7 +307,7 @@ class InstanceStore:
 
     def _count(self, received: Received, outcome: PutOutcome) -> None:
         origin = received.origin.value
-        if outcome.kind is PutKind.STORED:
+        if outcome.is_new:
             self._telemetry.count("scanstream_instances_stored_total", origin=origin)
         elif not outcome.ok:
             self._telemetry.count(
@@ -315,23 +348,20 @@ def _check_names(received: Received, headers: Headers) -> None:
 
 
 def _refusal(status: Status, sentence: str, headers: Headers | None = None) -> PutOutcome:
-    if headers is None:
-        return PutOutcome(PutKind.REFUSED, status, sentence)
-    return PutOutcome(
-        PutKind.REFUSED,
-        status,
-        sentence,
-        headers.study_instance_uid,
-        headers.series_instance_uid,
-        headers.sop_instance_uid,
-        headers.sop_class_uid,
-    )
+    return outcome_of(PutKind.REFUSED, status, sentence, headers)
+
+
+def _telling(audit: Auditor | None, writer: Writer, clock: Callable[[], float]) -> Callable[[float], None] | None:
+    """Puts an audit event into the outbox when the disk fills up; nobody waits for it."""
+    if audit is None:
+        return None
+    return lambda used: writer.submit(Announcement((audit.disk_filling(used, clock()),), lambda _: None))
 
 
 def _reconcile(connection: sqlite3.Connection, root: Path, writer: Writer) -> None:
     def adopt(received: Received, headers: Headers, written: Written) -> None:
         outcomes: list[PutOutcome] = []
-        writer.write_now(Put(received, headers, written, outcomes.append))
+        writer.write_now(Put(received, headers, written, outcomes.append, adopted=True))
         for outcome in outcomes:
             if not outcome.ok:
                 raise Refused(outcome.status, outcome.sentence)
@@ -344,5 +374,5 @@ def _set(future: asyncio.Future[T], value: T) -> None:
         future.set_result(value)
 
 
-def _call(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool], value: bool) -> None:
+def _call(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], value: T) -> None:
     loop.call_soon_threadsafe(_set, future, value)
