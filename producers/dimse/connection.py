@@ -1,0 +1,79 @@
+"""pynetdicom's transport connection, with limits: no wait on the socket is endless, and it is always closed.
+
+As it comes, a peer that stops reading or sending holds a thread for ever, a connection that failed leaves its
+socket open, and why it failed is only in a log that we keep silent.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Final
+
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+_TIMEOUT_S: Final = 120.0
+
+
+class Connection(AssociationSocket):
+    """Socket of one association.
+
+    Attributes
+    ----------
+    stall_s
+        Seconds that one read or write may take once it is open.
+    was_open
+        Whether the peer took it.
+    failure
+        Why it did not.
+    """
+
+    stall_s: float = _TIMEOUT_S
+    was_open: bool = False
+    failure: BaseException | None = None
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect, then limit the waits."""
+        super().connect(primitive)
+        if self.failure is None and self.socket is not None:
+            self.was_open = True
+            self.socket.settimeout(self.stall_s)
+
+    def _shutdown_socket(self) -> None:
+        """Called also while the reason of a failure is handled, the only place where it can be had."""
+        if not self.was_open and self.failure is None:
+            self.failure = sys.exception()
+        connection = self.socket
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(SHUT_RDWR)
+            with suppress(OSError):
+                connection.close()
+
+
+class Requestor(AE):
+    """Application entity whose associations are on :class:`Connection`.
+
+    Parameters
+    ----------
+    ae_title
+        Ours.
+    stall_s
+        See :class:`Connection`.
+    """
+
+    def __init__(self, ae_title: str, stall_s: float) -> None:
+        super().__init__(ae_title)
+        self._stall_s = stall_s
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> AssociationSocket:
+        connection = Connection(assoc, address=address)
+        connection.stall_s = self._stall_s
+        connection.tls_args = tls_args
+        return connection
