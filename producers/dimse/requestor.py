@@ -196,8 +196,8 @@ def _refusal(association: Association, peer: Peer, ae_title: str, timeouts: Time
     connection = association.dul.socket
     if isinstance(connection, Connection) and not connection.was_open:
         return DestinationUnavailable(
-            f"{peer.ae_title} at {address} is not reached ({_reason(connection.failure)}): check that it runs, its "
-            "address, and the network between"
+            f"{peer.ae_title} at {address} is not reached ({_reason(connection.failure)}): check that it runs, "
+            "its address, and the network between"
         )
     return DestinationUnavailable(
         f"{peer.ae_title} at {address} aborts, or does not answer the request for an association within "
