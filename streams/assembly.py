@@ -23,8 +23,10 @@ from schemas.topics import Topic
 from streams.clock import Instant
 from streams.partition import Change, Output, Received
 from streams.rules import Rules
-from streams.study import Study
+from streams.study import PROMISES, Study
 
+#: Promises for studies of which nothing has come; beyond that the oldest are forgotten. They live in memory only.
+MAX_PROMISES: Final = 10_000
 #: Finished studies are looked through for forgotten ones so often, in seconds.
 SWEEP_S: Final = 600.0
 
@@ -65,6 +67,7 @@ class Assembler:
         self._traces: dict[str, str] = {}
         self._finished: dict[str, _Finished] = {}
         self._dirty: set[str] = set()
+        self._promises: dict[str, ArrivalHint] = {}
         self._sweep = at.monotonic
         for value in latest.values():
             state = codec.decode(value)
@@ -85,9 +88,7 @@ class Assembler:
                 if not event.is_own_result:
                     self._instance(event, received.traceparent, at)
             case ArrivalHint():
-                study = self._studies.get(event.study_instance_uid)
-                if study is not None and study.hint(event, at):
-                    self._dirty.add(study.uid)
+                self._hint(event, at)
             case _:
                 raise InvalidMessage(f"a {type(event).__name__} does not belong on {Topic.INSTANCES}")
 
@@ -99,8 +100,30 @@ class Assembler:
         self._studies[uid] = study
         if traceparent is not None:
             self._traces[uid] = traceparent
-        if study.add(instance, at):
+        promise = self._promises.pop(uid, None)
+        promised = promise is not None and study.hint(promise, at)
+        if study.add(instance, at) or promised:
             self._dirty.add(uid)
+
+    def _hint(self, hint: ArrivalHint, at: Instant) -> None:
+        """A promise counts also before the first instance, and for what a finished study still lacks."""
+        uid = hint.study_instance_uid
+        study = self._studies.get(uid)
+        if study is None and hint.kind in PROMISES:
+            if uid not in self._finished:
+                self._remember(hint)
+                return
+            study = self._studies[uid] = self._known(uid, at)
+        if study is not None and study.hint(hint, at):
+            self._dirty.add(uid)
+
+    def _remember(self, promise: ArrivalHint) -> None:
+        before = self._promises.pop(promise.study_instance_uid, None)
+        if before is not None and (before.instance_count or 0) > (promise.instance_count or 0):
+            promise = before
+        self._promises[promise.study_instance_uid] = promise
+        if len(self._promises) > MAX_PROMISES:
+            del self._promises[next(iter(self._promises))]
 
     def _known(self, uid: str, at: Instant) -> Study:
         finished = self._finished.get(uid)

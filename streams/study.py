@@ -1,6 +1,10 @@
 """Arrival of one study: instances and hints in any order → what is there, and when it counts as complete.
 
 Pure and without IO. The content does not depend on the order in which instances came, nor on how often.
+
+Two kinds of hint: who made or holds the whole study promises how many instances it has, and the study is settled
+once so many are here; the end of an association only says that one sender has sent what it had, and counts only
+while nothing more is promised. A promise that is not kept shortens no wait, and lengthens none.
 """
 
 from __future__ import annotations
@@ -26,6 +30,13 @@ from streams.sop_classes import is_image
 
 #: Most urgent first (PS3.3 C.4.11, (0040,1003) Requested Procedure Priority).
 _URGENCY: Final = ("STAT", "HIGH", "MEDIUM", "ROUTINE", "LOW")
+
+#: Hints that promise a number of instances of the study, whoever sends them.
+PROMISES: Final = {
+    HintKind.MPPS_COMPLETED: ReadyReason.MPPS_COMPLETED,
+    HintKind.INSTANCE_AVAILABILITY: ReadyReason.INSTANCE_AVAILABILITY,
+    HintKind.STORAGE_COMMITMENT: ReadyReason.STORAGE_COMMITMENT,
+}
 
 
 @dataclass
@@ -65,6 +76,7 @@ class Study:
         self._opened_at: datetime | None = None
         self._hint: HintKind | None = None
         self._hint_at: datetime | None = None
+        self._expected: tuple[int, HintKind] | None = None
         # Timers; of this process only.
         self._opened = 0.0
         self._active = 0.0
@@ -83,6 +95,8 @@ class Study:
         study._first_at, study._last_at = state.first_instance_at, state.last_instance_at
         study._texts = {name: getattr(state, name) for name in _STUDY_TEXTS}
         study._opened_at, study._hint, study._hint_at = state.opened_at, state.hint, state.hint_at
+        if state.expected_count is not None and state.expected_by is not None:
+            study._expected = state.expected_count, state.expected_by
         for series in state.series:
             study._series[series.series_instance_uid] = _Series(
                 series.modality,
@@ -115,6 +129,7 @@ class Study:
         if self._opened_at is None or (not self.open and is_image(instance.sop_class_uid)):
             self._opened, self._opened_at = at.monotonic, at.utc
         self.open = self.open or is_image(instance.sop_class_uid)
+        self._keep_promise(at)
         return True
 
     def _describe(self, series: _Series, instance: InstanceStored) -> None:
@@ -136,13 +151,15 @@ class Study:
         self._periods = None
 
     def hint(self, hint: ArrivalHint, at: Instant) -> bool:
-        """Take a hint in, if it speaks of what is here and nobody else is still sending.
+        """Take a hint in, if it promises something, or speaks of what is here and nobody else is still sending.
 
         Returns
         -------
         bool
             Whether anything that the changelog keeps has changed.
         """
+        if hint.kind in PROMISES and hint.instance_count is not None:
+            return self._promise(hint.instance_count, hint.kind, at)
         received = self._associations.pop(hint.association_id or "", None)
         if not self.open:
             return False
@@ -153,7 +170,28 @@ class Study:
             promised = present if hint.instance_count is None else hint.instance_count
             if self._associations or present < promised or promised < self._minimum_for_release:
                 return False
+            if self._expected is not None or self._hint in PROMISES:
+                return False
         self._hint, self._hint_at, self._hinted = hint.kind, at.utc, at.monotonic
+        return True
+
+    def _promise(self, count: int, kind: HintKind, at: Instant) -> bool:
+        """Somebody knows that the study has at least so many instances; of several, the greatest number counts."""
+        if self._expected is not None and self._expected[0] >= count:
+            return False
+        self._expected = count, kind
+        if self.instance_count < count:
+            self._hint = self._hint_at = None
+            return True
+        return self._keep_promise(at) and self.open
+
+    def _keep_promise(self, at: Instant) -> bool:
+        """Whether as many instances are here now as were promised; more than those are none of its matter."""
+        if self._expected is None or self.instance_count < self._expected[0]:
+            return False
+        (_, kind), self._expected = self._expected, None
+        if self.open:
+            self._hint, self._hint_at, self._hinted = kind, at.utc, at.monotonic
         return True
 
     @property
@@ -200,7 +238,9 @@ class Study:
         capped = max(self._opened + periods.hard_cap_s, self._restored + periods.quiet_s)
         if capped < quiet:
             return capped, ReadyReason.HARD_CAP
-        return quiet, ReadyReason.QUIET if self._hint is None else ReadyReason.ASSOCIATION_RELEASED
+        if self._hint is None:
+            return quiet, ReadyReason.QUIET
+        return quiet, PROMISES.get(self._hint, ReadyReason.ASSOCIATION_RELEASED)
 
     def complete(self, reason: ReadyReason, at: Instant) -> StudyReady:
         """Close the study and make its next revision known."""
@@ -245,6 +285,8 @@ class Study:
             opened_at=self._opened_at,
             hint=self._hint,
             hint_at=self._hint_at,
+            expected_count=None if self._expected is None else self._expected[0],
+            expected_by=None if self._expected is None else self._expected[1],
             **self._texts,
         )
 
