@@ -13,15 +13,16 @@ _RETRIEVE_URL = "00081190"
 _FAILED_SOP_SEQUENCE = "00081198"
 _REFERENCED_SOP_SEQUENCE = "00081199"
 _OTHER_FAILURES_SEQUENCE = "0008119A"
+_WARNING_REASON = "00081196"
 _FAILURE_REASON = "00081197"
 _REFERENCED_SOP_CLASS_UID = "00081150"
 _REFERENCED_SOP_INSTANCE_UID = "00081155"
 
 
 def status_of(outcomes: Sequence[PutOutcome]) -> HTTPStatus:
-    """200 all stored, 202 some, 409 none, 503 when nothing but space was missing."""
+    """200 all stored, 202 some or with a warning, 409 none, 503 when nothing but space was missing."""
     stored = sum(outcome.ok for outcome in outcomes)
-    if stored == len(outcomes):
+    if all(outcome.status is Status.SUCCESS for outcome in outcomes):
         return HTTPStatus.OK
     if stored:
         return HTTPStatus.ACCEPTED
@@ -55,7 +56,7 @@ def body_of(outcomes: Sequence[PutOutcome], base_url: str, addressed_study: str 
         items = [_reference(outcome) | _reason(outcome) for outcome in failed]
         body[_FAILED_SOP_SEQUENCE] = value("SQ", *items)
     if stored:
-        items = [_reference(outcome) | {_RETRIEVE_URL: value("UR", _url(base_url, outcome))} for outcome in stored]
+        items = [_reference(outcome) | _stored(outcome, base_url) for outcome in stored]
         body[_REFERENCED_SOP_SEQUENCE] = value("SQ", *items)
     if unidentified:
         body[_OTHER_FAILURES_SEQUENCE] = value("SQ", *(_reason(outcome) for outcome in unidentified))
@@ -71,6 +72,14 @@ def _reference(outcome: PutOutcome) -> dict[str, Any]:
         _REFERENCED_SOP_CLASS_UID: value("UI", str(outcome.sop_class_uid)),
         _REFERENCED_SOP_INSTANCE_UID: value("UI", str(outcome.sop_instance_uid)),
     }
+
+
+def _stored(outcome: PutOutcome, base_url: str) -> dict[str, Any]:
+    """Where it is, and a warning when what is there is not what was sent (PS3.18 I.2.2)."""
+    found = {_RETRIEVE_URL: value("UR", _url(base_url, outcome))}
+    if outcome.status is not Status.SUCCESS:
+        found[_WARNING_REASON] = value("US", int(outcome.status))
+    return found
 
 
 def _reason(outcome: PutOutcome) -> dict[str, Any]:

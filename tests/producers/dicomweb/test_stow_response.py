@@ -51,3 +51,12 @@ def test_failures_with_and_without_uids_go_to_their_sequences() -> None:
 def test_two_studies_have_no_common_retrieve_url_and_nothing_failed_is_absent() -> None:
     body = body_of([stored("1", "1.1"), stored("2", "2.1")], BASE, None)
     assert body.keys() == {"00081199"}
+
+
+def test_a_first_instance_that_is_kept_is_a_warning() -> None:
+    kept = PutOutcome(
+        PutKind.KEPT_FIRST, Status.COERCION_OF_DATA_ELEMENTS, "kept", "1", "1.2.9", "1.1", "1.2.840.1"
+    )
+    assert status_of([kept]) == 202
+    (reference,) = body_of([kept], BASE, None)["00081199"]["Value"]
+    assert reference["00081196"] == {"vr": "US", "Value": [0xB000]}
