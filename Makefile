@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 NPROC  := 2
+FUZZ   := PYTHONPATH=$(VENV)/fuzz nice $(BIN)/python -m tests.fuzz
+FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
 
@@ -62,6 +64,22 @@ contract: setup  ## freeze changed Avro schemas, write docs/asyncapi.yaml and th
 lock: setup  ## resolve pyproject.toml into requirements.lock (hashed, no addresses)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
 	  --no-header --extra local --extra dev --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --no-header --output-file tests/fuzz/requirements.lock tests/fuzz/requirements.in
+
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz/.installed  ## look for bytes that break a reader (FUZZ_SECONDS=30 each, FUZZ_TARGETS=names)
+	@for name in $(or $(FUZZ_TARGETS),$$($(FUZZ))); do \
+	  echo "== $$name: $(FUZZ_SECONDS) s"; mkdir -p build/fuzz/$$name; \
+	  $(FUZZ) $$name $(FUZZ_SECONDS) > build/fuzz/$$name.log 2>&1 \
+	    || { tail -n 40 build/fuzz/$$name.log; echo "broken: see build/fuzz/$$name"; exit 1; }; \
+	  grep -E "^(Done|stat::(average|peak))" build/fuzz/$$name.log; done
+
+$(VENV)/fuzz/.installed: $(STAMP) tests/fuzz/requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/fuzz --only-binary :all: --require-hashes \
+	    -r tests/fuzz/requirements.lock \
+	  || { echo "The fuzzer needs CPython 3.11 to 3.14 on Linux x86_64: \`make test\` replays its corpus anywhere"; exit 1; }
+	@touch $@
 
 .PHONY: bench
 bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
