@@ -45,6 +45,9 @@ class CommandField(IntEnum):
 
 
 RESPONSE: Final = 0x8000
+PROCESSING_FAILURE: Final = 0x0110
+NOT_AUTHORIZED: Final = 0x0124
+DUPLICATE_INVOCATION: Final = 0x0210
 UNRECOGNIZED_OPERATION: Final = 0x0211
 #: Priority of a request (PS3.7 E.1).
 MEDIUM: Final = 0x0000

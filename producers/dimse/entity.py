@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from producers.dimse.association import Limits
 from producers.dimse.command import CommandField
+from producers.dimse.limits import Limits
 from producers.dimse.negotiation import Policy
 from producers.dimse.server import DimseServer
 from producers.dimse.service import Registry

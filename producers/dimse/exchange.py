@@ -22,7 +22,7 @@ _MAX_MESSAGE_ID = 0xFFFF
 
 
 class Performing:
-    """A request of the peer while a service performs it; what :class:`producers.dimse.service.Exchange` asks for.
+    """A request of the peer until it is answered; what :class:`producers.dimse.service.Exchange` asks for.
 
     Parameters
     ----------
@@ -59,6 +59,11 @@ class Performing:
         """Send a pending response."""
         await self._send(self.message.context_id, response, None if data_set is None else (data_set,))
 
+    def forget(self) -> None:
+        """Let go of its data set."""
+        if self.message.data_set is not None:
+            self.message.data_set.close()
+
 
 class Requests:
     """Requests of ours that the peer has not answered; what :class:`producers.dimse.service.Link` asks for.
@@ -67,23 +72,24 @@ class Requests:
     ----------
     send
         Way to the peer.
-    is_open
-        Whether the association is established.
+    changed
+        Called when a request goes out or is answered: see ``waits``.
     timeout_s
         How long the peer may take for one, seconds.
     """
 
-    def __init__(self, send: Send, is_open: Callable[[], bool], timeout_s: float) -> None:
+    def __init__(self, send: Send, changed: Callable[[], None], timeout_s: float) -> None:
         self._send = send
-        self._is_open = is_open
+        self._changed = changed
         self._timeout_s = timeout_s
         self._asked: dict[int, asyncio.Future[Command]] = {}
         self._last_id = 0
+        self._over = False
 
     @property
     def is_open(self) -> bool:
-        """Whether the association is established."""
-        return self._is_open()
+        """Whether the peer still answers: it has neither ended the association nor asked to."""
+        return not self._over
 
     @property
     def waits(self) -> bool:
@@ -92,9 +98,12 @@ class Requests:
 
     async def request(self, context_id: int, command: Command, chunks: Iterable[Buffer] | None = None) -> Command:
         """Send a request and wait for its response."""
+        if self._over:
+            raise AssociationLost("the association has ended: ask again on a new one")
         number = self._next_id()
         answer: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
+        self._changed()
         try:
             await self._send(context_id, replace(command, message_id=number), chunks)
             async with asyncio.timeout(self._timeout_s):
@@ -103,7 +112,8 @@ class Requests:
             raise AssociationLost("the peer does not answer a request of ours: look at its log") from None
         finally:
             self._asked.pop(number, None)
-            answer.cancel()
+            _consume(answer)
+            self._changed()
 
     def answered(self, response: Command) -> bool:
         """Take a response; returns whether it was asked for."""
@@ -115,13 +125,21 @@ class Requests:
 
     def lost(self) -> None:
         """Nobody will answer any more."""
+        self._over = True
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(AssociationLost("the association ended before the peer answered"))
-        self._asked.clear()
 
     def _next_id(self) -> int:
         while True:
             self._last_id = self._last_id % _MAX_MESSAGE_ID + 1
             if self._last_id not in self._asked:
                 return self._last_id
+
+
+def _consume(answer: asyncio.Future[Command]) -> None:
+    """An exception that nobody fetched would be logged when the future goes away."""
+    if answer.done() and not answer.cancelled():
+        answer.exception()
+    else:
+        answer.cancel()

@@ -8,7 +8,8 @@ import time
 import uuid
 from typing import Final
 
-from producers.dimse.association import Association, Limits
+from producers.dimse.association import Association
+from producers.dimse.limits import Limits
 from producers.dimse.negotiation import CONGESTED, TOO_MANY, Policy, Rejection
 from producers.dimse.service import Registry
 from producers.telemetry import Telemetry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from producers.dimse.service import Exchange, Response, Session
+from producers.dimse.spools import BoundedSpool
 from producers.store.outcome import Status
 from producers.store.spool import Spool
 
@@ -16,8 +17,8 @@ class Verification:
     """C-ECHO service class provider."""
 
     def new_spool(self) -> Spool:
-        """C-ECHO has no data set; what comes all the same is kept in memory and ignored."""
-        return Spool()
+        """C-ECHO has no data set; what comes all the same is not kept."""
+        return BoundedSpool(0)
 
     async def perform(self, exchange: Exchange) -> Response:
         """Answer with success."""

@@ -252,7 +252,7 @@ def test_requests_that_wait_are_few_however_many_are_sent(listener: Listener) ->
         most = 0
         for _ in range(1500):
             assert response_of(peer).status == 0
-            most = max(most, *(len(association._waiting) for association in listener.server._associations))
+            most = max(most, *(association.waiting for association in listener.server._associations))
         sender.join(60)
     assert most < 1000
 
