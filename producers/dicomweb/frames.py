@@ -16,8 +16,8 @@ from pydicom.pixels.utils import get_expected_length, pixel_array
 
 from producers.dicomweb.media import OCTET_STREAM
 from producers.dicomweb.stored import OpenInstance
-from producers.dicomweb.transcode import decoding
 from producers.store import StoredInstance
+from producers.store.transcode import decoding
 
 #: Transfer syntax → media type of its frames (PS3.18 table 8.7.3-5).
 FRAME_MEDIA_TYPES: Final = {

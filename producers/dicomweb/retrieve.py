@@ -12,7 +12,7 @@ from typing import Literal
 
 from producers.dicomweb.frames import media_type_of
 from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType
-from producers.dicomweb.transcode import EXPLICIT_LITTLE, UNCOMPRESSED
+from producers.store.transcode import EXPLICIT_LITTLE, UNCOMPRESSED
 
 CanDecode = Callable[[str], bool]
 

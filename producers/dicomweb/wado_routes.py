@@ -27,8 +27,8 @@ from producers.dicomweb.problem import Problem, not_found
 from producers.dicomweb.requests import Service, accept_of, accepted_type, not_acceptable, uid_from_path
 from producers.dicomweb.retrieve import FrameForm, InstanceForm, choose_frame_form, choose_instance_form
 from producers.dicomweb.stored import file_bytes, file_chunks, opened
-from producers.dicomweb.transcode import CannotDecode, can_decode, to_explicit_little
 from producers.store import StoredInstance
+from producers.store.transcode import CannotDecode, can_decode, to_explicit_little
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)

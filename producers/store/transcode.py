@@ -20,7 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from producers.store import StoredInstance
+from producers.store.index import StoredInstance
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
