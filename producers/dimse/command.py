@@ -77,6 +77,7 @@ class Command:
     completed: int | None = None
     failed: int | None = None
     warning: int | None = None
+    error_id: int | None = None
 
     def response(self, status: int, comment: str | None = None) -> Command:
         """Response to this request, without a data set; what a request asked for is what it affected."""
@@ -104,6 +105,7 @@ _ELEMENTS: Final = {
     0x0800: ("data_set_type", "US"),
     0x0900: ("status", "US"),
     0x0902: ("comment", "LO"),
+    0x0903: ("error_id", "US"),
     0x1000: ("sop_instance_uid", "UI"),
     0x1001: ("requested_sop_instance_uid", "UI"),
     0x1002: ("event_type_id", "US"),
