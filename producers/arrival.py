@@ -105,6 +105,33 @@ class Arrivals:
             for study, count in instances.items()
         ]
 
+    def promised(self, kind: HintKind, study: str, count: int, about: str, promised_at: float) -> Message:
+        """Hint of somebody who knows what a study holds.
+
+        Parameters
+        ----------
+        kind
+            Who knows it.
+        study
+            Study Instance UID.
+        count
+            Different instances that the study has at least.
+        about
+            UID of what was said, such as a performed procedure step; the same said again is the same event.
+        promised_at
+            Unix time, seconds.
+        """
+        return self._message(
+            ArrivalHint(
+                event_id=event_id("arrival-promise", self._gateway, kind.value, about, study, count),
+                occurred_at=_moment(promised_at),
+                study_instance_uid=study,
+                gateway=self._gateway,
+                kind=kind,
+                instance_count=count,
+            )
+        )
+
     def _message(self, event: InstanceStored | ArrivalHint) -> Message:
         return Message(
             topic=Topic.INSTANCES.value,
