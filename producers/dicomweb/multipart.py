@@ -7,7 +7,7 @@ never mistaken for a complete request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Literal
@@ -84,8 +84,8 @@ class MultipartReader:
         self._skip = 0
         self._part_bytes = 0
 
-    def feed(self, chunk: bytes) -> list[MultipartEvent]:
-        """Take the next chunk and return what it brought.
+    def feed(self, chunk: bytes) -> Iterator[MultipartEvent]:
+        """Take the next chunk; yields what it brought, also what came before a mistake in it.
 
         Raises
         ------
@@ -95,12 +95,13 @@ class MultipartReader:
             A part is longer than the limit.
         """
         if self._state is _State.EPILOGUE:
-            return []
+            return
         self._buffer += chunk
-        events: list[MultipartEvent] = []
-        while self._step(events):
-            pass
-        return events
+        more = True
+        while more:
+            events: list[MultipartEvent] = []
+            more = self._step(events)
+            yield from events
 
     def finish(self) -> None:
         """Say that the body has ended.

@@ -1,7 +1,7 @@
 """``python -m tests.fuzz TARGET SECONDS``: look for bytes that break a target's promise, with atheris.
 
-New inputs go to ``build/fuzz/TARGET``; one that breaks a promise is ``build/fuzz/TARGET/crash-…``: mend the reader and
-put that file into ``tests/fuzz/corpus/TARGET``. Without arguments it names the targets.
+New inputs go to ``build/fuzz/TARGET``; one that breaks a promise is ``build/fuzz/TARGET/crash-…``: mend the reader
+and put that file into ``tests/fuzz/corpus/TARGET``. Without arguments it names the targets.
 """
 
 from __future__ import annotations

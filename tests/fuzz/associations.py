@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from producers.dimse.association import Association, Limits
+from producers.dimse.association import Association
 from producers.dimse.command import CommandField
+from producers.dimse.limits import Limits
 from producers.dimse.negotiation import Policy, Rejection
 from producers.dimse.pdu import HEADER, AbortReason, AbortSource, PduStream, PduType
 from producers.dimse.service import Exchange, Registry, Response, Session

@@ -47,7 +47,7 @@ def associate_request(data: bytes) -> None:
     answer = negotiate(request, _POLICY)
     if isinstance(answer, Acceptance):
         assert {item.context_id for item in answer.answers} == {item.context_id for item in request.contexts}
-        accepted = encode_accept(request, answer.answers, answer.roles, MAX_PDU_BYTES)
+        accepted = encode_accept(request, answer.answers, answer.user, MAX_PDU_BYTES)
         assert int.from_bytes(accepted[2:6], "big") == len(accepted) - 6
     else:
         assert len(answer.sentence) < _SENTENCE

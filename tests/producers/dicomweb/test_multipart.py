@@ -79,13 +79,13 @@ def test_preamble_epilogue_padding_and_missing_headers() -> None:
 
 def test_headers_are_read_folded_and_without_case() -> None:
     reader = MultipartReader(BOUNDARY, 100)
-    events = reader.feed(b"--b0undary\r\nCONTENT-Type: application/dicom;\r\n x=y\r\n\r\n.\r\n--b0undary--")
+    events = list(reader.feed(b"--b0undary\r\nCONTENT-Type: application/dicom;\r\n x=y\r\n\r\n.\r\n--b0undary--"))
     assert events == [PartBegin({"content-type": "application/dicom; x=y"}), PartData(b"."), PartEnd()]
 
 
 def test_a_long_part_is_handed_on_chunk_by_chunk() -> None:
     reader = MultipartReader(BOUNDARY, 10_000)
-    reader.feed(part_head(BOUNDARY, {}))
+    list(reader.feed(part_head(BOUNDARY, {})))
     for _ in range(5):
         (event,) = reader.feed(b"x" * 1000)
         assert isinstance(event, PartData)
@@ -128,7 +128,7 @@ def test_part_may_be_as_large_as_the_limit_and_no_larger() -> None:
         read([body_of([b"x" * 51])], max_part_bytes=50)
     reader = MultipartReader(BOUNDARY, 50)
     with pytest.raises(PartTooLarge):
-        reader.feed(part_head(BOUNDARY, {}) + b"x" * 80)
+        list(reader.feed(part_head(BOUNDARY, {}) + b"x" * 80))
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * 71, "м"])
