@@ -217,20 +217,22 @@ def instances_of(
         "ORDER BY SeriesInstanceUID, InstanceNumber, SOPInstanceUID",
         values,
     )
-    return [
-        StoredInstance(
-            study_instance_uid=row["StudyInstanceUID"],
-            series_instance_uid=row["SeriesInstanceUID"],
-            sop_instance_uid=row["SOPInstanceUID"],
-            sop_class_uid=row["SOPClassUID"],
-            transfer_syntax_uid=row["transfer_syntax_uid"],
-            path=root / row["file"],
-            data_set_offset=row["data_set_offset"],
-            size_bytes=row["size_bytes"],
-            sha256=row["sha256"],
-            stored_at=row["stored_at"],
-            instance_number=row["InstanceNumber"],
-            number_of_frames=row["NumberOfFrames"],
-        )
-        for row in rows
-    ]
+    return [stored_instance(row, root) for row in rows]
+
+
+def stored_instance(row: sqlite3.Row, root: Path) -> StoredInstance:
+    """Instance of a row of the table ``instances``."""
+    return StoredInstance(
+        study_instance_uid=row["StudyInstanceUID"],
+        series_instance_uid=row["SeriesInstanceUID"],
+        sop_instance_uid=row["SOPInstanceUID"],
+        sop_class_uid=row["SOPClassUID"],
+        transfer_syntax_uid=row["transfer_syntax_uid"],
+        path=root / row["file"],
+        data_set_offset=row["data_set_offset"],
+        size_bytes=row["size_bytes"],
+        sha256=row["sha256"],
+        stored_at=row["stored_at"],
+        instance_number=row["InstanceNumber"],
+        number_of_frames=row["NumberOfFrames"],
+    )

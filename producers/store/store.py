@@ -196,31 +196,26 @@ class InstanceStore:
             A keyword cannot be matched at this level.
         """
         text, parameters = query.build(level, filters, limit, offset, matching)
-
-        def run() -> list[Row]:
-            return [dict(row) for row in self._readers.connection().execute(text, parameters)]
-
-        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+        return await self.reading(lambda index: [dict(row) for row in index.execute(text, parameters)])
 
     async def count(
         self, level: Level, filters: Mapping[str, str], most: int, matching: Matching = LITERAL
     ) -> int:
         """How many rows :meth:`search` would find, counted up to ``most``."""
         text, parameters = query.build_count(level, filters, most, matching)
-
-        def run() -> int:
-            (found,) = self._readers.connection().execute(text, parameters).fetchone()
-            return int(found)
-
-        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+        return await self.reading(lambda index: int(index.execute(text, parameters).fetchone()[0]))
 
     async def instances_of(
         self, study: str, series: str | None = None, sop: str | None = None
     ) -> list[StoredInstance]:
         """Instances of a study, a series or one instance, with their files; empty when there are none."""
+        return await self.reading(lambda found: index.instances_of(found, self.root, study, series, sop))
 
-        def run() -> list[StoredInstance]:
-            return index.instances_of(self._readers.connection(), self.root, study, series, sop)
+    async def reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with a read-only connection to the index, in one of the threads for that."""
+
+        def run() -> T:
+            return work(self._readers.connection())
 
         return await asyncio.get_running_loop().run_in_executor(self._queries, run)
 
