@@ -93,6 +93,10 @@ class Outbound:
         """Whether it is still established."""
         return bool(self._association.is_established)
 
+    def abort(self) -> None:
+        """A-ABORT, also from another thread: who waits for a response is told that the association is lost."""
+        self._association.abort(block=False)
+
     def accepts(self, abstract_syntax: str, transfer_syntax: str | None = None) -> bool:
         """Whether the peer accepted a context that we may use as SCU, in any or in this transfer syntax."""
         return any(
