@@ -65,6 +65,7 @@ def body(process: Process) -> None:
             process.telemetry,
             process.stop.set,
             reframe=registry.url is not None,
+            catch_up_per_s=settings.catch_up_per_s,
         )
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,9 +1,10 @@
 """Outbox → Kafka: in order, exactly once, with unlimited patience.
 
-Each transaction holds a batch of events and the sequence number of the last of them (``imaging.relay``). After a
-crash, a fence or a commit whose fate is unknown, a new producer first settles what the old one left open, then the
-position that Kafka holds decides where to go on. So no row is published twice, and none is deleted before it is
-published.
+Each transaction holds a batch of events and, for each lane, the sequence number of the last of them
+(``imaging.relay``). After a crash, a fence or a commit whose fate is unknown, a new producer first settles what
+was left open, then the positions that Kafka holds decide where to go on. So no row is published twice, and none is
+deleted before it is published. Urgent rows go first in every batch; normal ones go at a bounded rate while they
+are old (:mod:`producers.relay_pace`). Within a lane, order is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -20,7 +21,9 @@ from confluent_kafka import KafkaException
 
 from producers.changelog import read_compacted
 from producers.kafka import EventPublisher
-from producers.store.outbox import Outbox, Row
+from producers.relay_complaint import Complaint
+from producers.relay_pace import Pace
+from producers.store.outbox import Lane, Outbox, Row
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection
@@ -36,7 +39,6 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 
 _RETRY_S: Final = 1.0
 _MEASURE_EVERY_S: Final = 5.0
-_REMIND_EVERY_S: Final = 300.0
 #: A transaction that outlived its timeout looks like being fenced; twice within this time it is a real rival.
 _FENCED_AGAIN_S: Final = 60.0
 
@@ -69,6 +71,8 @@ class Relay:
         Shows how much waits, and for how long.
     on_failure
         Called when the relay must not go on; see ``failure``.
+    catch_up_per_s
+        Old normal rows per second after an outage.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Relay:
         on_failure: Callable[[], None],
         *,
         reframe: bool = False,
+        catch_up_per_s: float = 5000.0,
     ) -> None:
         self.failure: PermanentRejection | None = None
         self._outbox = outbox
@@ -91,14 +96,16 @@ class Relay:
         self._identity = identity
         # A position counts only for the outbox that it speaks of: another gateway that was given the same name by
         # mistake has numbers of its own, and they must not make ours look published.
-        self._position_key = f"{identity.gateway}/{outbox.identity:08x}"
+        key = f"{identity.gateway}/{outbox.identity:08x}"
+        self._position_keys = {Lane.NORMAL: key, Lane.URGENT: f"{key}/urgent"}
+        self._pace = Pace(catch_up_per_s)
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-        self._published = 0
+        self._published = dict.fromkeys(Lane, 0)
         self._measured_at = float("-inf")
-        self._complaint = _Complaint()
+        self._complaint = Complaint()
 
     def start(self) -> None:
         """Begin to work."""
@@ -124,7 +131,7 @@ class Relay:
         return (
             self._thread.is_alive()
             and not self._complaint.is_away
-            and self._outbox.backlog(self._published)[0] > 0
+            and any(self._outbox.backlog(self._published[lane], lane)[0] for lane in Lane)
         )
 
     def _run(self) -> None:
@@ -159,17 +166,32 @@ class Relay:
         self._register(publisher)
         if self._stop.is_set():
             return
-        self._published = max(self._published, self._position_on_kafka())
-        self._outbox.published(self._published)
+        for lane, position in self._positions_on_kafka().items():
+            self._published[lane] = max(self._published[lane], position)
+            self._outbox.published(self._published[lane], lane)
         self._complaint.back()
         while not self._stop.is_set():
             self._outbox.committed.clear()
-            rows = self._outbox.read(self._published, MAX_ROWS, MAX_BYTES)
+            rows = self._next_rows()
             if rows:
                 self._publish(publisher, rows)
             self._measure()
             if not rows:
-                self._outbox.committed.wait(_RETRY_S)
+                self._outbox.committed.wait(self._pace.wait_s() or _RETRY_S)
+
+    def _next_rows(self) -> list[Row]:
+        """Urgent rows, then as many normal ones as there is room and allowance for."""
+        urgent = self._outbox.read(self._published[Lane.URGENT], MAX_ROWS, MAX_BYTES, Lane.URGENT)
+        room = MAX_ROWS - len(urgent)
+        space = MAX_BYTES - sum(len(row.message.value) for row in urgent)
+        if room <= 0 or space <= 0:
+            return urgent
+        after = self._published[Lane.NORMAL]
+        first = self._outbox.read(after, 1, 1, Lane.NORMAL)
+        if not first:
+            return urgent
+        allowed = self._pace.allowed(time.time() - first[0].created_at, time.monotonic(), room)
+        return urgent + (self._outbox.read(after, allowed, space, Lane.NORMAL) if allowed else [])
 
     def _new_publisher(self) -> EventPublisher:
         identity = self._identity
@@ -189,10 +211,13 @@ class Relay:
             else:
                 return
 
-    def _position_on_kafka(self) -> int:
-        """Last published sequence number, 0 when there is none."""
+    def _positions_on_kafka(self) -> dict[Lane, int]:
+        """Last published sequence number of each lane, 0 when there is none."""
         latest = read_compacted(self._kafka, Topic.RELAY, self._identity.transactional_id, stop=self._stop)
-        value = latest.get(self._position_key.encode())
+        return {lane: self._position(latest, lane) for lane in Lane}
+
+    def _position(self, latest: Mapping[bytes, bytes], lane: Lane) -> int:
+        value = latest.get(self._position_keys[lane].encode())
         if value is None:
             return 0
         position = self._codec.decode(value)
@@ -201,15 +226,18 @@ class Relay:
         return position.sequence
 
     def _publish(self, publisher: EventPublisher, rows: list[Row]) -> None:
-        last = rows[-1].sequence
+        last = {row.lane: row.sequence for row in rows}
         with publisher.transaction() as transaction:
             for row in rows:
                 message = row.message
                 transaction.publish_raw(message.topic, message.key, self._framed(message.value), message.headers)
-            position = RelayPosition(self._identity.gateway, last, _now())
-            transaction.publish(Topic.RELAY, self._position_key, position)
-        self._published = last
-        self._outbox.published(last)
+            for lane, sequence in last.items():
+                position = RelayPosition(self._identity.gateway, sequence, _now())
+                transaction.publish(Topic.RELAY, self._position_keys[lane], position)
+        self._pace.went(sum(row.lane is Lane.NORMAL for row in rows))
+        for lane, sequence in last.items():
+            self._published[lane] = sequence
+            self._outbox.published(sequence, lane)
 
     def _framed(self, value: bytes) -> bytes:
         return self._codec.encode(self._plain.decode(value)) if self._reframe else value
@@ -219,41 +247,13 @@ class Relay:
         if now - self._measured_at < _MEASURE_EVERY_S:
             return
         self._measured_at = now
-        count, oldest = self._outbox.backlog(self._published)
-        self._complaint.waiting = count
-        self._telemetry.gauge("scanstream_outbox_rows", count)
-        age = 0.0 if oldest is None else max(time.time() - oldest, 0.0)
-        self._telemetry.gauge("scanstream_outbox_oldest_seconds", age)
-
-
-class _Complaint:
-    """Says once that Kafka is away, reminds rarely, and says when it is back."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.waiting = 0
-        self._clock = clock
-        self._said_at: float | None = None
-
-    @property
-    def is_away(self) -> bool:
-        """Whether Kafka did not answer when it was last asked."""
-        return self._said_at is not None
-
-    def away(self, reason: str) -> None:
-        """Kafka could not be reached."""
-        now = self._clock()
-        if self._said_at is None or now - self._said_at >= _REMIND_EVERY_S:
-            self._said_at = now
-            log.warning(
-                "Kafka is away: images are still taken in, and their events wait in the outbox",
-                extra=fields(reason=reason, waiting=self.waiting),
-            )
-
-    def back(self) -> None:
-        """Kafka answered."""
-        if self._said_at is not None:
-            self._said_at = None
-            log.info("Kafka is back", extra=fields(waiting=self.waiting))
+        self._complaint.waiting = 0
+        for lane in Lane:
+            count, oldest = self._outbox.backlog(self._published[lane], lane)
+            self._complaint.waiting += count
+            age = 0.0 if oldest is None else max(time.time() - oldest, 0.0)
+            self._telemetry.gauge("scanstream_outbox_rows", count, lane=lane.name.lower())
+            self._telemetry.gauge("scanstream_outbox_oldest_seconds", age, lane=lane.name.lower())
 
 
 def _now() -> datetime:

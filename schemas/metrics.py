@@ -12,6 +12,8 @@ MetricName = Literal[
     "scanstream_instances_stored_total",
     "scanstream_instances_refused_total",
     "scanstream_associations",
+    "scanstream_associations_rejected_total",
+    "scanstream_silent_connections",
     "scanstream_outbox_rows",
     "scanstream_outbox_oldest_seconds",
     "scanstream_events_produced_total",
@@ -28,6 +30,13 @@ MetricName = Literal[
     "scanstream_destination_up",
     "scanstream_audit_rows_total",
     "scanstream_http_request_seconds",
+    "scanstream_polls_total",
+    "scanstream_polled_studies_total",
+    "scanstream_polled_instances_total",
+    "scanstream_polled_bytes_total",
+    "scanstream_source_up",
+    "scanstream_poller_studies",
+    "scanstream_poller_watermark_age_seconds",
 ]
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -46,8 +55,12 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
     "scanstream_instances_stored_total": MetricSpec("counter", "Instances made durable", ("origin",)),
     "scanstream_instances_refused_total": MetricSpec("counter", "Instances refused", ("origin", "status")),
     "scanstream_associations": MetricSpec("gauge", "Open DICOM associations"),
-    "scanstream_outbox_rows": MetricSpec("gauge", "Events not yet on Kafka"),
-    "scanstream_outbox_oldest_seconds": MetricSpec("gauge", "Age of the oldest event not yet on Kafka"),
+    "scanstream_associations_rejected_total": MetricSpec(
+        "counter", "DICOM associations rejected, by result/source/reason (PS3.8 9.3.4)", ("reason",)
+    ),
+    "scanstream_silent_connections": MetricSpec("gauge", "DICOM connections that hold no association"),
+    "scanstream_outbox_rows": MetricSpec("gauge", "Events not yet on Kafka", ("lane",)),
+    "scanstream_outbox_oldest_seconds": MetricSpec("gauge", "Age of the oldest event not yet on Kafka", ("lane",)),
     "scanstream_events_produced_total": MetricSpec("counter", "Events produced", ("topic",)),
     "scanstream_messages_consumed_total": MetricSpec("counter", "Messages consumed", ("topic",)),
     "scanstream_messages_failed_total": MetricSpec("counter", "Messages that failed", ("topic", "error")),
@@ -65,5 +78,18 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
     "scanstream_audit_rows_total": MetricSpec("counter", "Rows written to the audit store"),
     "scanstream_http_request_seconds": MetricSpec(
         "histogram", "HTTP requests served", ("route", "method", "status")
+    ),
+    "scanstream_polls_total": MetricSpec("counter", "Listings of a source", ("source", "outcome")),
+    "scanstream_polled_studies_total": MetricSpec(
+        "counter", "Studies of a source found new, brought, set aside", ("source", "outcome")
+    ),
+    "scanstream_polled_instances_total": MetricSpec("counter", "Instances brought from a source", ("source",)),
+    "scanstream_polled_bytes_total": MetricSpec(
+        "counter", "Bytes passed from a source to the gateway; none for C-MOVE", ("source",)
+    ),
+    "scanstream_source_up": MetricSpec("gauge", "1 while the source answers", ("source",)),
+    "scanstream_poller_studies": MetricSpec("gauge", "Studies of a source by state", ("source", "state")),
+    "scanstream_poller_watermark_age_seconds": MetricSpec(
+        "gauge", "Age of the moment up to which the gateway has all of a source", ("source",)
     ),
 }

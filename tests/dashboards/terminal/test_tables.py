@@ -156,7 +156,7 @@ def test_the_last_words_of_a_starting_process(tmp_path: Path):
 
 def test_only_gauges_that_mean_something_are_shown():
     telemetry = Telemetry()
-    telemetry.gauge("scanstream_outbox_rows", 7)
+    telemetry.gauge("scanstream_outbox_rows", 7, lane="urgent")
     telemetry.gauge("scanstream_destination_up", 0, destination="stow")
     text = telemetry.exposition().decode()
     gateway = {str(row["metric"]): row["value"] for row in gauges("gateway", text)}
