@@ -21,6 +21,7 @@ from producers.dicomweb.artifact_routes import ArtifactRoutes
 from producers.dicomweb.measured import Measured
 from producers.dicomweb.problem import on_http_exception
 from producers.dicomweb.qido_routes import QidoRoutes
+from producers.dicomweb.rendered_routes import RenderedRoutes
 from producers.dicomweb.requests import Service
 from producers.dicomweb.stow_routes import StowRoutes
 from producers.dicomweb.wado_routes import WadoRoutes
@@ -33,6 +34,7 @@ ROOT: Final = "/dicom-web"
 _STUDY: Final = f"{ROOT}/studies/{{study}}"
 _SERIES: Final = f"{_STUDY}/series/{{series}}"
 _INSTANCE: Final = f"{_SERIES}/instances/{{instance}}"
+_IMAGES: Final = (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,7 +58,7 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
     """Application of a service with its own limits; see :func:`create_app`."""
     read_without_validation()
     qido, wado, stow = QidoRoutes(service), WadoRoutes(service), StowRoutes(service)
-    artifacts = ArtifactRoutes(service)
+    artifacts, images = ArtifactRoutes(service), RenderedRoutes(service)
     table: list[tuple[str, str, Handler]] = [
         ("GET", f"{ROOT}/studies", qido.studies),
         ("POST", f"{ROOT}/studies", stow.store),
@@ -74,6 +76,8 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
         ("GET", f"{_INSTANCE}/metadata", wado.metadata),
         ("GET", f"{_INSTANCE}/frames/{{frames}}", wado.frames),
         ("GET", f"{_INSTANCE}/bulkdata/{{path:path}}", wado.bulk_data),
+        *(("GET", f"{resource}/rendered", images.rendered) for resource in _IMAGES),
+        *(("GET", f"{resource}/thumbnail", images.thumbnail) for resource in _IMAGES),
         ("PUT", "/artifacts/{sha256}", artifacts.put),
         ("GET", "/artifacts/{sha256}", artifacts.get),
         ("GET", "/health/live", _alive),

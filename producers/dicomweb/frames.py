@@ -7,17 +7,20 @@ they are decoded only for a client that asks for uncompressed data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from pydicom import dcmread
-from pydicom.encaps import get_frame
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.utils import get_expected_length, pixel_array
+from pydicom.uid import UID
 
 from producers.dicomweb.media import OCTET_STREAM
-from producers.dicomweb.stored import OpenInstance
+from producers.dicomweb.stored import OpenInstance, opened
 from producers.store import StoredInstance
-from producers.store.transcode import decoding
+from producers.store.headers import DEFLATED
+from producers.store.transcode import EXPLICIT_LITTLE, decoding
 
 #: Transfer syntax → media type of its frames (PS3.18 table 8.7.3-5).
 FRAME_MEDIA_TYPES: Final = {
@@ -41,6 +44,7 @@ FRAME_MEDIA_TYPES: Final = {
     "1.2.840.10008.1.2.4.103": "video/mp4",
 }
 
+_IMAGE_TOO: Final = ("BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration")
 _IMAGE: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
 
 
@@ -70,6 +74,12 @@ def number_of_frames(instance: OpenInstance) -> int:
     return int(instance.header.get("NumberOfFrames") or 1)
 
 
+def count_frames(stored: StoredInstance) -> int:
+    """Frames of a stored instance; 0 without pixel data."""
+    with opened(stored) as instance:
+        return number_of_frames(instance)
+
+
 def stored_frames(instance: OpenInstance, numbers: Iterable[int]) -> Iterator[bytes]:
     """Frames as they are stored; ``numbers`` must exist."""
     if instance.pixels is None:
@@ -92,11 +102,40 @@ def decoded_frames(stored: StoredInstance, numbers: Iterable[int]) -> Iterator[b
     CannotDecode
         The pixel data is broken.
     """
-    data_set = dcmread(stored.path)
-    for number in numbers:
-        with decoding(stored):
-            frame = pixel_array(data_set, index=number - 1, raw=True).tobytes()
-        yield frame
+    with opened(stored) as instance:
+        for number in numbers:
+            yield decoded_frame(instance, number, raw=True).tobytes()
+
+
+def decoded_frame(instance: OpenInstance, number: int, *, raw: bool) -> NDArray[Any]:
+    """Pixels of one frame, from 1: shape (rows, columns) or (rows, columns, samples).
+
+    Only this frame is read. Unless ``raw``, YCbCr becomes RGB.
+
+    Raises
+    ------
+    CannotDecode
+        The pixel data is broken.
+    """
+    with decoding(instance.stored):
+        (data,) = stored_frames(instance, [number])
+        pixels: NDArray[Any] = pixel_array(_one_frame(instance, data), raw=raw)
+    return pixels
+
+
+def _one_frame(instance: OpenInstance, data: bytes) -> Dataset:
+    """Data set of a single-frame image with this frame."""
+    assert instance.pixels is not None  # noqa: S101 - its frame is at hand
+    data_set = Dataset()
+    for keyword in (*_IMAGE, *_IMAGE_TOO):
+        if keyword in instance.header:
+            data_set[keyword] = instance.header[keyword]
+    value = encapsulate([data]) if instance.pixels.is_encapsulated else data
+    data_set.add_new(instance.pixels.tag, instance.pixels.vr, value)
+    syntax = instance.stored.transfer_syntax_uid
+    data_set.file_meta = FileMetaDataset()
+    data_set.file_meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE if syntax in DEFLATED else syntax)
+    return data_set
 
 
 def _bits_of_frame(instance: OpenInstance) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from producers.dicomweb.problem import Problem
@@ -18,6 +18,15 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _CLIENT_WENT_AWAY = "499"
+
+
+async def without_body(response: StreamingResponse) -> Response:
+    """What ``HEAD`` gets: the header fields, and nothing is read for it (RFC 9110 9.3.2)."""
+    if isinstance(response.body_iterator, AsyncGenerator):
+        await response.body_iterator.aclose()
+    head = Response(status_code=response.status_code)
+    head.raw_headers = response.raw_headers
+    return head
 
 
 class Measured:
@@ -54,6 +63,8 @@ class Measured:
         request = Request(scope, receive)
         try:
             response = await self._respond(request)
+            if request.method == "HEAD" and isinstance(response, StreamingResponse):
+                response = await without_body(response)
             await response(scope, receive, noting)
         except ClientDisconnect:
             log.info("the client went away", extra=fields(route=self._template, method=request.method))

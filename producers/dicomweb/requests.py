@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,9 +10,10 @@ from typing import Final
 
 from starlette.requests import Request
 
+from producers.dicomweb.frames import count_frames, parse_frame_list
 from producers.dicomweb.media import MediaType, choose, parse_accept
-from producers.dicomweb.problem import Problem
-from producers.store import InstanceStore, is_uid
+from producers.dicomweb.problem import Problem, not_found
+from producers.store import InstanceStore, StoredInstance, is_uid
 
 #: 4 GiB is what an explicit length of a pixel data element can say (PS3.5 7.1).
 MAX_PART_BYTES: Final = 4 * 1024**3
@@ -44,6 +46,35 @@ def uid_from_path(request: Request, name: str) -> str:
             HTTPStatus.BAD_REQUEST, f"the {name} in the path is not a UID: digits and dots, at most 64 characters"
         )
     return uid
+
+
+async def instances_in_path(service: Service, request: Request) -> list[StoredInstance]:
+    """Instances of the study, series or instance that the path names; 404 when there are none."""
+    names = [name for name in ("study", "series", "instance") if name in request.path_params]
+    stored = await service.store.instances_of(*(uid_from_path(request, name) for name in names))
+    if not stored:
+        raise not_found(names[-1])
+    return stored
+
+
+async def frames_in_path(request: Request, stored: Sequence[StoredInstance]) -> list[int] | None:
+    """Frame numbers that the path names, which exist; ``None`` when it names none."""
+    text = request.path_params.get("frames")
+    if text is None:
+        return None
+    try:
+        numbers = parse_frame_list(text)
+    except ValueError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+    available = await asyncio.to_thread(count_frames, stored[0])
+    if max(numbers) > available:
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            f"the instance has {available} frames: ask for frames 1 to {available}"
+            if available
+            else "the instance has no pixel data: retrieve it whole or its metadata",
+        )
+    return numbers
 
 
 def accept_of(request: Request) -> tuple[MediaType, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from producers.dicomweb.frames import media_type_of
+from producers.dicomweb.image_files import RENDERED_TYPES
 from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType
 from producers.store.transcode import EXPLICIT_LITTLE, UNCOMPRESSED
 
@@ -98,4 +99,46 @@ def choose_frame_form(
             return FrameForm(stored, transfer_syntax_uid)
         if inner.matches(OCTET_STREAM) and wanted in ("*", EXPLICIT_LITTLE) and can_decode(transfer_syntax_uid):
             return FrameForm(OCTET_STREAM, EXPLICIT_LITTLE, decoded=stored != OCTET_STREAM)
+    return None
+
+
+def choose_bulk_form(accepted: Iterable[MediaType]) -> Literal["multipart", "single"] | None:
+    """How bulk data is sent; ``None`` when no range allows it."""
+    for media_range in accepted:
+        inner = MediaType(media_range.parameters.get("type", "*/*").lower())
+        if media_range.matches(MULTIPART_RELATED) and inner.matches(OCTET_STREAM):
+            return "multipart"
+        if media_range.matches(OCTET_STREAM):
+            return "single"
+    return None
+
+
+@dataclass(frozen=True)
+class RenderedForm:
+    """How rendered images are sent: their media type, alone or as parts."""
+
+    media_type: str
+    multipart: bool
+
+
+def choose_rendered_form(accepted: Iterable[MediaType], *, one: bool) -> RenderedForm | None:
+    """Form in which images are sent; ``None`` when no range allows one.
+
+    Parameters
+    ----------
+    accepted
+        Media ranges, best first.
+    one
+        Whether there is one image only, which may stand alone.
+    """
+    for media_range in accepted:
+        alone = next((name for name in RENDERED_TYPES if media_range.matches(name)), None)
+        if alone is not None and one:
+            return RenderedForm(alone, multipart=False)
+        if not media_range.matches(MULTIPART_RELATED):
+            continue
+        inner = MediaType(media_range.parameters.get("type", "*/*").lower())
+        within = next((name for name in RENDERED_TYPES if inner.matches(name)), None)
+        if within is not None:
+            return RenderedForm(within, multipart=True)
     return None

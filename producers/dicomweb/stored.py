@@ -6,6 +6,7 @@ read the others. Nothing is validated: what was accepted can be read back.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,8 +111,13 @@ def file_bytes(stored: StoredInstance) -> int:
     return stored.data_set_offset + stored.size_bytes
 
 
-def file_chunks(stored: StoredInstance) -> Iterator[bytes]:
-    """The Part 10 file in chunks of at most 1 MiB."""
-    with stored.path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+def file_chunks(stored: StoredInstance, wanted: range | None = None) -> Iterator[bytes]:
+    """The Part 10 file, or the bytes of it that are wanted, in chunks of at most 1 MiB."""
+    position, end = (wanted.start, wanted.stop) if wanted is not None else (0, file_bytes(stored))
+    descriptor = os.open(stored.path, os.O_RDONLY)
+    try:
+        while chunk := os.pread(descriptor, min(_CHUNK_BYTES, end - position), position):
+            position += len(chunk)
             yield chunk
+    finally:
+        os.close(descriptor)

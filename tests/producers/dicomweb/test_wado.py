@@ -149,8 +149,104 @@ def test_single_instance_has_an_etag(http: httpx.Client) -> None:
     store(http, part10(image))
     etag = single(http, image).headers["etag"]
     assert len(etag) == 66
-    response = http.get(url_of(image), headers={"If-None-Match": etag})
-    assert (response.status_code, response.content) == (304, b"")
+    whole = {"Accept": "application/dicom", "If-None-Match": etag}
+    response = http.get(url_of(image), headers=whole)
+    assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", etag)
+    parts = http.get(url_of(image), headers={"If-None-Match": etag})
+    assert parts.status_code == 200
+    assert parts.headers["etag"].startswith("W/")
+    assert http.get(url_of(image), headers={"If-None-Match": parts.headers["etag"]}).status_code == 304
+
+
+def test_metadata_has_an_etag_that_changes_with_the_study(http: httpx.Client) -> None:
+    image = mr_image()
+    store(http, part10(image))
+    url = f"/studies/{image.StudyInstanceUID}/metadata"
+    etag = http.get(url).headers["etag"]
+    assert http.get(url, headers={"If-None-Match": f'"other", {etag}'}).status_code == 304
+    store(http, part10(mr_image(image.StudyInstanceUID)))
+    assert http.get(url, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_ranges_of_an_instance(http: httpx.Client) -> None:
+    image = mr_image()
+    store(http, part10(image))
+    whole = single(http, image)
+    file, etag = whole.content, whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    def get(field: str, **more: str) -> httpx.Response:
+        headers = {"Accept": "application/dicom", "Range": field} | more
+        return http.get(url_of(image), headers=headers)
+
+    for field, expected in (
+        ("bytes=0-131", file[:132]),
+        ("bytes=132-", file[132:]),
+        ("bytes=-10", file[-10:]),
+        ("bytes=5-999999999", file[5:]),
+        ("bytes=-999999999", file),
+    ):
+        part = get(field)
+        assert (part.status_code, part.content) == (206, expected)
+        assert part.headers["content-range"].endswith(f"/{len(file)}")
+    assert get("bytes=0-131").headers["content-range"] == f"bytes 0-131/{len(file)}"
+    assert get("bytes=0-9", **{"If-Range": etag}).status_code == 206
+    assert get("bytes=0-9", **{"If-Range": '"other"'}).content == file
+    for outside in (f"bytes={len(file)}-", "bytes=-0"):
+        refused = get(outside)
+        assert (refused.status_code, refused.headers["content-range"]) == (416, f"bytes */{len(file)}")
+        assert refused.headers["content-type"] == "application/problem+json"
+    for ignored in ("bytes=9-1", "bytes=-", "lines=1-2", "bytes=0-1,5-6", "bytes=" + "9" * 40 + "-"):
+        response = get(ignored)
+        assert (response.status_code, response.content) == (200, file)
+
+
+def test_ranges_of_bulk_data(http: httpx.Client) -> None:
+    image = mr_image()
+    store(http, part10(image))
+    url = f"{url_of(image)}/bulkdata/7fe00010"
+    headers = {"Accept": "application/octet-stream"}
+    whole = http.get(url, headers=headers)
+    assert whole.content == image.PixelData
+    part = http.get(url, headers=headers | {"Range": "bytes=10-19", "If-Range": whole.headers["etag"]})
+    assert (part.status_code, part.content) == (206, image.PixelData[10:20])
+    assert http.get(url, headers=headers | {"Range": "bytes=96-"}).status_code == 416
+    assert http.get(url, headers=headers | {"If-None-Match": whole.headers["etag"]}).status_code == 304
+    assert http.get(url, headers={"Accept": "text/plain"}).status_code == 406
+
+
+def test_head_of_every_resource_has_no_body(http: httpx.Client) -> None:
+    image = mr_image()
+    store(http, part10(image))
+    instance = url_of(image)
+    study = f"/studies/{image.StudyInstanceUID}"
+    for path in (
+        study,
+        f"{study}/metadata",
+        f"{study}/series",
+        f"{study}/rendered",
+        f"{study}/thumbnail",
+        f"{instance}/frames/1",
+        f"{instance}/frames/1/rendered",
+        f"{instance}/bulkdata/7FE00010",
+        "/studies",
+    ):
+        response = http.head(path)
+        assert (response.status_code, response.content) == (200, b""), path
+        assert (
+            response.headers["content-type"].split(";")[0]
+            == (http.get(path).headers["content-type"].split(";")[0])
+        )
+
+
+@pytest.mark.parametrize(
+    "accept", ["/" * 5000, ";" * 5000, ",".join(["a/b"] * 3000), 'multipart/related; type="', "*/*;q=x", "\x01"]
+)
+def test_absurd_accept_is_answered(http: httpx.Client, accept: str) -> None:
+    image = mr_image()
+    store(http, part10(image))
+    for path in (url_of(image), f"{url_of(image)}/metadata", f"{url_of(image)}/rendered", "/studies"):
+        assert http.get(path, params={"accept": accept}).status_code in (200, 406)
 
 
 def test_head_has_the_length_and_no_body(http: httpx.Client) -> None:
