@@ -18,13 +18,13 @@ from pynetdicom.pdu_items import (
     ImplementationVersionNameSubItem,
     MaximumLengthSubItem,
     PresentationContextItemAC,
-    SCP_SCU_RoleSelectionSubItem,
     TransferSyntaxSubItem,
     UserInformationItem,
 )
 
 from producers.dimse.items import recognized
 from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduType, encode
+from producers.dimse.user_information import UserAnswer, UserInformation, items, read
 from producers.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
@@ -43,15 +43,6 @@ class ProposedContext:
 
 
 @dataclass(frozen=True)
-class Role:
-    """SCP/SCU role selection of one SOP class (PS3.7 D.3.3.4)."""
-
-    sop_class_uid: str
-    scu: bool
-    scp: bool
-
-
-@dataclass(frozen=True)
 class AssociationRequest:
     """What a peer proposes.
 
@@ -65,14 +56,8 @@ class AssociationRequest:
         Without padding; empty when it is none by PS3.5 6.2 (blank, not ASCII, control characters, backslash).
     contexts
         In the peer's order; ids are odd and unique.
-    max_length
-        Longest P-DATA-TF that the peer takes, in bytes; 0 is any.
-    implementation_version
-        ``None`` when the peer does not say it.
-    roles
-        One per SOP class.
-    user_information
-        All of it, with asynchronous operations window, extended negotiation and user identity. Not to be logged.
+    user
+        Everything else.
     """
 
     protocol_version: int
@@ -80,15 +65,12 @@ class AssociationRequest:
     called_ae_title: str
     calling_ae_title: str
     contexts: tuple[ProposedContext, ...]
-    max_length: int
-    implementation_version: str | None
-    roles: tuple[Role, ...]
-    user_information: UserInformationItem = field(repr=False)
+    user: UserInformation = field(default_factory=UserInformation)
 
 
 @dataclass(frozen=True)
 class ContextAnswer:
-    """Result of one presentation context: 0 accepted, 3 abstract, 4 transfer syntaxes not supported."""
+    """Result of one presentation context: 0 accepted, 1 refused, 3 abstract, 4 transfer syntaxes not supported."""
 
     context_id: int
     result: int
@@ -112,7 +94,7 @@ def decode_request(body: bytes) -> AssociationRequest:
     try:
         pdu.decode(encode(PduType.ASSOCIATE_RQ, fixed + recognized(body[_FIXED.size :])))
         user = pdu.user_information or UserInformationItem()
-        roles = tuple(Role(uid, item.scu == 1, item.scp == 1) for uid, item in user.role_selection.items())
+        information = read(user)
     except (AssertionError, ValueError, struct.error):
         # What pynetdicom says quotes the value, of any length and content.
         raise BadPdu(
@@ -127,15 +109,12 @@ def decode_request(body: bytes) -> AssociationRequest:
         called_ae_title=called,
         calling_ae_title=calling,
         contexts=_contexts(pdu),
-        max_length=user.maximum_length or 0,
-        implementation_version=user.implementation_version_name or None,
-        roles=roles,
-        user_information=user,
+        user=information,
     )
 
 
 def encode_accept(
-    request: AssociationRequest, answers: Sequence[ContextAnswer], roles: Sequence[Role], max_length: int
+    request: AssociationRequest, answers: Sequence[ContextAnswer], user: UserAnswer, max_length: int
 ) -> bytes:
     """A-ASSOCIATE-AC PDU (PS3.8 9.3.3).
 
@@ -145,8 +124,8 @@ def encode_accept(
         What is answered; its AE titles are sent back.
     answers
         One per proposed context.
-    roles
-        Role selections that are answered.
+    user
+        What is answered to the user information.
     max_length
         Longest P-DATA-TF that we take, in bytes.
     """
@@ -157,9 +136,9 @@ def encode_accept(
     implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     name = ImplementationVersionNameSubItem()
     name.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    user = UserInformationItem()
-    user.user_data = [length, implementation, *map(_role_item, roles), name]
-    pdu.variable_items = [ApplicationContextItem(), *map(_context_item, answers), user]
+    information = UserInformationItem()
+    information.user_data = [length, implementation, name, *items(user)]
+    pdu.variable_items = [ApplicationContextItem(), *map(_context_item, answers), information]
     return pdu.encode()
 
 
@@ -207,10 +186,4 @@ def _context_item(answer: ContextAnswer) -> PresentationContextItemAC:
     item = PresentationContextItemAC()
     item.presentation_context_id, item.result_reason = answer.context_id, answer.result
     item.transfer_syntax_sub_item = [syntax]
-    return item
-
-
-def _role_item(role: Role) -> SCP_SCU_RoleSelectionSubItem:
-    item = SCP_SCU_RoleSelectionSubItem()
-    item.sop_class_uid, item.scu_role, item.scp_role = role.sop_class_uid, int(role.scu), int(role.scp)
     return item

@@ -9,11 +9,13 @@ an A-ABORT, and what it held is let go.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from enum import Enum
 from typing import Protocol, cast
 
 from producers.dimse.acse import AssociationRequest, abort, decode_request, encode_accept, reject, release
+from producers.dimse.admission import Admitted, Caller
 from producers.dimse.conversation import Conversation
 from producers.dimse.exchange import Requests
 from producers.dimse.limits import Limits
@@ -39,16 +41,36 @@ class State(Enum):
 class Host(Protocol):
     """What an association needs of the server that holds it."""
 
-    def admit(self) -> Rejection | None:
-        """Why no further association is taken, or ``None``."""
+    def admit(self, request: AssociationRequest, caller: Caller) -> Admitted | Rejection:
+        """Whether a peer may hold an association, and what it may do."""
         ...
 
     def new_association_id(self) -> str:
         """A unique name."""
         ...
 
-    def ended(self, association: Association) -> None:
+    def connected(self, connection: Association, address: str) -> None:
+        """The connection holds no association (yet, or any more)."""
+        ...
+
+    def opened(self, association: Association, calling_ae_title: str) -> None:
+        """It holds one."""
+        ...
+
+    def released(self, calling_ae_title: str) -> None:
+        """The association that it held has ended."""
+        ...
+
+    def ended(self, connection: Association) -> None:
         """The connection is closed."""
+        ...
+
+    def rejected(self, request: AssociationRequest, caller: Caller, rejection: Rejection) -> None:
+        """An association was rejected."""
+        ...
+
+    def unheard(self, what: str) -> None:
+        """The connection ends, and never asked for an association."""
         ...
 
 
@@ -64,6 +86,7 @@ class Association(asyncio.Protocol):
         self._limits = limits
         self._loop = loop
         self._transport: asyncio.Transport | None = None
+        self._caller = Caller("")
         self._stream = PduStream(limits.max_pdu_bytes)
         self._state = State.AWAIT_REQUEST
         self._watch = Watch(loop, limits)
@@ -89,6 +112,8 @@ class Association(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Transport connection indication: start ARTIM (AE-5)."""
         self._transport = cast(asyncio.Transport, transport)
+        self._caller = caller_of(transport)
+        self._host.connected(self, self._caller.address)
         self._watch.start_artim(self._artim_expired)
 
     def data_received(self, data: bytes) -> None:
@@ -126,7 +151,7 @@ class Association(asyncio.Protocol):
         if self.is_established:
             reason = type(exc).__name__ if exc else "closed by the peer"
             log.warning("association lost", extra=self._fields(reason=reason))
-        self._state = State.CLOSED
+        self._leave(State.CLOSED)
         self._let_go()
         self._host.ended(self)
 
@@ -194,35 +219,29 @@ class Association(asyncio.Protocol):
             raise BadPdu(AbortReason.UNEXPECTED_PDU, f"{pdu_type.name} in state {self._state.value}")
 
     def _open(self, request: AssociationRequest) -> None:
-        answer = self._host.admit() or negotiate(request, self._policy)
+        admitted = self._host.admit(request, self._caller)
+        answer = admitted if isinstance(admitted, Rejection) else negotiate(request, self._policy, admitted.may)
         if isinstance(answer, Rejection):
-            log.warning(
-                "association rejected",
-                extra=fields(
-                    calling_ae_title=request.calling_ae_title,
-                    called_ae_title=request.called_ae_title,
-                    reason=answer.sentence,
-                ),
-            )
-            self._finish(reject(answer.result, answer.source, answer.reason))
-            return
-        self._establish(request, answer)
-        self._send(encode_accept(request, answer.answers, answer.roles, self._limits.max_pdu_bytes))
-        self._watch.start_idle(self._progress, self._idle)
-        log.info(
-            "association opened",
-            extra=self._fields(
+            self._reject(request, answer)
+        elif isinstance(admitted, Admitted):
+            self._establish(request, admitted, answer)
+
+    def _reject(self, request: AssociationRequest, rejection: Rejection) -> None:
+        log.warning(
+            "association rejected",
+            extra=fields(
                 calling_ae_title=request.calling_ae_title,
                 called_ae_title=request.called_ae_title,
-                implementation=request.implementation_version,
-                contexts_accepted=len(answer.contexts),
-                contexts_refused=len(answer.answers) - len(answer.contexts),
+                address=self._caller.address,
+                reason=rejection.sentence,
             ),
         )
+        self._host.rejected(request, self._caller, rejection)
+        self._finish(reject(rejection.result, rejection.source, rejection.reason))
 
-    def _establish(self, request: AssociationRequest, answer: Acceptance) -> None:
+    def _establish(self, request: AssociationRequest, admitted: Admitted, answer: Acceptance) -> None:
         patience_s = self._limits.idle_timeout_s
-        outlet = Outlet(self._send, lambda: self.is_established, self._stuck, request.max_length, patience_s)
+        outlet = Outlet(self._send, lambda: self.is_established, self._stuck, request.user.max_length, patience_s)
         requests = Requests(outlet.send, self._regulate, patience_s)
         session = Session(
             self._host.new_association_id(),
@@ -230,18 +249,42 @@ class Association(asyncio.Protocol):
             request.called_ae_title,
             answer.contexts,
             requests,
+            may=admitted.may,
+            urgent=admitted.urgent,
+            extended=answer.user.extended,
         )
         self._outlet = outlet
-        self._conversation = Conversation(self, session, self._registry, outlet, requests, 1)
+        self._conversation = Conversation(self, session, self._registry, outlet, requests, answer.operations)
         self._state = State.ESTABLISHED
+        self._host.opened(self, session.calling_ae_title)
+        self._send(encode_accept(request, answer.answers, answer.user, self._limits.max_pdu_bytes))
+        self._watch.start_idle(self._progress, self._idle)
+        log.info(
+            "association opened",
+            extra=self._fields(
+                calling_ae_title=request.calling_ae_title,
+                called_ae_title=request.called_ae_title,
+                implementation=request.user.implementation_version,
+                contexts_accepted=len(answer.contexts),
+                contexts_refused=len(answer.answers) - len(answer.contexts),
+                operations=answer.operations,
+            ),
+        )
 
     def _finish(self, pdu: bytes) -> None:
         """Send the last PDU, then wait for the peer to close, but not longer than ARTIM (Sta13)."""
         self._send(pdu)
-        self._state = State.AWAIT_CLOSE
+        self._leave(State.AWAIT_CLOSE)
         self._let_go()
         self.read(True)
         self._watch.start_artim(self._artim_expired)
+
+    def _leave(self, state: State) -> None:
+        """Whatever ends an association, its place is free from then on; the connection counts as a silent one."""
+        was_established, self._state = self.is_established, state
+        if was_established and self._conversation is not None:
+            self._host.released(self._conversation.session.calling_ae_title)
+            self._host.connected(self, self._caller.address)
 
     def _let_go(self) -> None:
         """Drop what was received and not performed, and what nobody will answer."""
@@ -255,7 +298,7 @@ class Association(asyncio.Protocol):
             self._transport.write(data)
 
     def _close(self) -> None:
-        self._state = State.CLOSED
+        self._leave(State.CLOSED)
         self._let_go()
         if self._transport is not None:
             self._transport.close()
@@ -274,7 +317,7 @@ class Association(asyncio.Protocol):
     def _artim_expired(self) -> None:
         """AA-2: close the transport."""
         if self._state is State.AWAIT_REQUEST:
-            log.info("connection closed: no association request came", extra=self._fields())
+            self._host.unheard("no association request came in time")
         self.close_now()
 
     def _idle(self, reason: str) -> None:
@@ -284,9 +327,17 @@ class Association(asyncio.Protocol):
     def _stuck(self) -> None:
         """The peer takes nothing, so no A-ABORT either."""
         log.warning("association cut off: the peer takes no answers", extra=self._fields())
+        self._leave(State.CLOSED)
         self.close_now()
-        self._state = State.CLOSED
 
     def _fields(self, **values: object) -> dict[str, dict[str, object]]:
         name = None if self._conversation is None else self._conversation.session.association_id
         return fields(association_id=name, **values)
+
+
+def caller_of(transport: asyncio.BaseTransport) -> Caller:
+    """Where a connection comes from."""
+    name, secure = transport.get_extra_info("peername"), transport.get_extra_info("ssl_object")
+    address = str(name[0]) if isinstance(name, tuple) and name else ""
+    certificate = None if secure is None else secure.getpeercert(binary_form=True)
+    return Caller(address, hashlib.sha256(certificate).hexdigest() if certificate else None)

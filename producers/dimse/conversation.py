@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from producers.dimse.command import (
     DUPLICATE_INVOCATION,
+    NOT_AUTHORIZED,
     PROCESSING_FAILURE,
     RESPONSE,
     UNRECOGNIZED_OPERATION,
@@ -22,8 +23,10 @@ from producers.dimse.command import (
 )
 from producers.dimse.exchange import Performing, Requests
 from producers.dimse.message import Message, MessageAssembler
+from producers.dimse.negotiation import AcceptedContext
 from producers.dimse.outlet import Outlet
 from producers.dimse.pdu import AbortReason, BadPdu
+from producers.dimse.rights import right_of
 from producers.dimse.service import AssociationLost, Registry, Response, Session
 from producers.dimse.spools import BoundedSpool
 from producers.store.spool import Spool
@@ -184,8 +187,14 @@ class Conversation:
 
     def _new_spool(self, context_id: int, command: Command) -> Spool:
         context = self.session.contexts[context_id]
-        service = self._registry.find(context.abstract_syntax, command.field)
-        return BoundedSpool(0) if service is None else service.new_spool()
+        service = self._registry.find(context.served_as, command.field)
+        if service is None or not self._is_allowed(context, command):
+            return BoundedSpool(0)
+        return service.new_spool()
+
+    def _is_allowed(self, context: AcceptedContext, command: Command) -> bool:
+        right = right_of(context.served_as, command.field)
+        return right is None or right in self.session.may
 
     def _enqueue(self, message: Message) -> None:
         if self._requests.waits and len(self._waiting) >= _MAX_WAITING_WHILE_ASKING:
@@ -260,12 +269,14 @@ class Conversation:
     def _refusal(self, performing: Performing) -> Response | None:
         """Response to a request that no service is asked about."""
         command = performing.message.command
-        if performing.context.peer_is_scu is False:
-            sentence = "the role of the service class user was not negotiated"
-            return Response(command.response(UNRECOGNIZED_OPERATION, sentence))
-        if self._registry.find(performing.context.abstract_syntax, command.field) is None:
+        context = performing.context
+        if self._registry.find(context.served_as, command.field) is None:
             sentence = f"command {command.field:04X}H is not offered here"
             return Response(command.response(UNRECOGNIZED_OPERATION, sentence))
+        if not self._is_allowed(context, command):
+            return Response(command.response(NOT_AUTHORIZED, "the peers file does not allow this operation"))
+        if not context.peer_is_scu:
+            return Response(command.response(NOT_AUTHORIZED, "the peer is not SCU of this presentation context"))
         for other in self._underway:
             if other is not performing and other.message.command.message_id == command.message_id:
                 return Response(command.response(DUPLICATE_INVOCATION, "the Message ID is in use"))
@@ -274,7 +285,7 @@ class Conversation:
     async def _answer(self, performing: Performing) -> Response | None:
         """Response of the service; ``None`` when nobody is there to take it."""
         command = performing.message.command
-        service = self._registry.find(performing.context.abstract_syntax, command.field)
+        service = self._registry.find(performing.context.served_as, command.field)
         if service is None:  # pragma: no cover - refused before
             return None
         try:

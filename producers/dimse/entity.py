@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from producers.dimse.command import CommandField
 from producers.dimse.limits import Limits
 from producers.dimse.negotiation import Policy
-from producers.dimse.server import DimseServer
+from producers.dimse.peer_book import PeerBook
+from producers.dimse.server import Capacity, DimseServer, Rejected
 from producers.dimse.service import Registry
 from producers.dimse.silence import silence
-from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES, Hint, Storage
+from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES, Hint, Storage, information
+from producers.dimse.tls import TlsContext, TlsFiles
 from producers.dimse.verification import TRANSFER_SYNTAXES, VERIFICATION, Verification
 from producers.store.store import InstanceStore
 from producers.telemetry import Telemetry
+from schemas.errors import ConfigurationError
 from schemas.settings import GatewaySettings
+
+#: Service class of C-STORE, and the SOP class that stands for those of it that are newer than this release: their
+#: data sets are stored as they come (PS3.4 B.3.1.3).
+_STORAGE_SERVICE: Final = "1.2.840.10008.4.2"
+_RAW_DATA_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.66"
 
 
 def application_entity(
-    settings: GatewaySettings, store: InstanceStore, hint: Hint, telemetry: Telemetry
+    settings: GatewaySettings,
+    store: InstanceStore,
+    hint: Hint,
+    telemetry: Telemetry,
+    peers: PeerBook | None = None,
+    rejected: Rejected | None = None,
 ) -> DimseServer:
     """DICOM listener, not yet listening.
 
@@ -30,15 +45,85 @@ def application_entity(
         Makes the messages for the end of an association.
     telemetry
         Shows the number of associations.
+    peers
+        Known application entities; ``None`` reads the file of the settings.
+    rejected
+        Told of each rejected association.
+
+    Raises
+    ------
+    ConfigurationError
+        The peers file cannot be used.
     """
     silence()
+    peers = peers or PeerBook(settings.peers_file)
     registry = Registry()
     registry.register(Verification(), CommandField.C_ECHO_RQ, [VERIFICATION], TRANSFER_SYNTAXES)
-    registry.register(Storage(store, hint), CommandField.C_STORE_RQ, STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES)
+    registry.register(
+        Storage(store, hint),
+        CommandField.C_STORE_RQ,
+        STORAGE_CLASSES,
+        STORAGE_TRANSFER_SYNTAXES,
+        information,
+    )
     return DimseServer(
-        Policy(settings.ae_title, settings.require_called_ae_title, registry.offers),
+        Policy(
+            settings.ae_title,
+            settings.require_called_ae_title,
+            registry.offers,
+            we_use=STORAGE_CLASSES,
+            needs=registry.needs,
+            information=registry.information,
+            service_classes={_STORAGE_SERVICE: _RAW_DATA_STORAGE},
+        ),
         registry,
-        Limits(settings.max_pdu_bytes, settings.artim_timeout_s, settings.idle_timeout_s),
-        settings.max_associations,
+        Limits(
+            settings.max_pdu_bytes,
+            settings.artim_timeout_s,
+            settings.idle_timeout_s,
+            settings.message_timeout_s,
+        ),
+        Capacity(settings.max_associations, settings.max_silent_connections, settings.max_silent_of_one_address),
+        peers.current,
+        rejected,
         telemetry,
     )
+
+
+def tls_files(settings: GatewaySettings) -> TlsFiles | None:
+    """Certificate files for DICOM; ``None`` when there are none.
+
+    Raises
+    ------
+    ConfigurationError
+        A TLS port is set, and no certificate.
+    """
+    if settings.dimse_tls_certificate is not None:
+        return TlsFiles(
+            settings.dimse_tls_certificate,
+            settings.dimse_tls_key,
+            settings.dimse_tls_key_password_file,
+            settings.dimse_tls_ca,
+            settings.dimse_tls_mutual,
+        )
+    if settings.dimse_tls_port is None:
+        return None
+    raise ConfigurationError(
+        "SCANSTREAM_GATEWAY_DIMSE_TLS_PORT needs a certificate: set SCANSTREAM_GATEWAY_DIMSE_TLS_CERTIFICATE"
+    )
+
+
+async def listen(server: DimseServer, settings: GatewaySettings) -> tuple[int, int | None]:
+    """Open the listeners of the settings; returns the plain port, and the one with TLS if there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        A port cannot be opened, or certificate files cannot be used.
+    """
+    files = tls_files(settings)
+    secure = None if files is None or settings.dimse_tls_port is None else TlsContext(files)
+    plain_port = await server.start(settings.dimse_host, settings.dimse_port)
+    if secure is None or settings.dimse_tls_port is None:
+        return plain_port, None
+    return plain_port, await server.start(settings.dimse_host, settings.dimse_tls_port, secure)

@@ -7,26 +7,38 @@ sentence that names the entry and the field, never a gateway that lets in more t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from producers.dimse.rights import RIGHTS, Right
 from schemas.errors import ConfigurationError
 
-Right = Literal["store", "find", "move", "get", "worklist", "commit", "procedure-step", "availability"]
-RIGHTS: tuple[Right, ...] = (
-    "store",
-    "find",
-    "move",
-    "get",
-    "worklist",
-    "commit",
-    "procedure-step",
-    "availability",
-)
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _fingerprint(value: object) -> object:
+    """Programs write fingerprints with colons and in capitals, or without."""
+    return value.replace(":", "").strip().lower() if isinstance(value, str) else value
+
+
+#: AE of PS3.5 6.2: at most 16 characters without control characters and backslash; spaces at its ends are padding.
+AeTitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+]
+Fingerprint = Annotated[str, BeforeValidator(_fingerprint), StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Peer(BaseModel):
@@ -42,8 +54,10 @@ class Peer(BaseModel):
         Whether we connect to it with TLS.
     networks
         Addresses that it may call from; empty is any.
+    called_ae_titles
+        Titles by which it may call us; empty is any that we answer to.
     certificate_sha256
-        Fingerprints of the certificates that it may show, hexadecimal; empty asks for none.
+        Fingerprints of the certificates of which it must show one, hexadecimal; empty asks for none.
     max_associations
         Of this entity at the same time; ``None`` is only the limit of all.
     urgent
@@ -54,15 +68,16 @@ class Peer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ae_title: str = Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+    ae_title: AeTitle
     host: str | None = None
     port: int | None = Field(default=None, ge=1, le=65535)
     tls: bool = False
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    certificate_sha256: tuple[str, ...] = ()
+    called_ae_titles: tuple[AeTitle, ...] = ()
+    certificate_sha256: tuple[Fingerprint, ...] = ()
     max_associations: int | None = Field(default=None, ge=1)
     urgent: bool = False
-    may: frozenset[Right] = frozenset(RIGHTS)
+    may: frozenset[Right] = RIGHTS
 
     @model_validator(mode="after")
     def _whole_address(self) -> Self:
@@ -72,21 +87,33 @@ class Peer(BaseModel):
 
 
 class Peers(BaseModel):
-    """All entries; ``others`` says what an entity may do that has none (``[]`` refuses it)."""
+    """All entries; ``others`` says what an entity may do that has none (``[]`` rejects its associations)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    others: frozenset[Right] | None = frozenset(RIGHTS)
+    others: frozenset[Right] = RIGHTS
     peers: tuple[Peer, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_entry_each(self) -> Self:
+        titles = [peer.ae_title for peer in self.peers]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} has two entries: give each AE title one")
+        return self
 
     def find(self, ae_title: str) -> Peer | None:
         """Entry of an AE title."""
-        return next((peer for peer in self.peers if peer.ae_title == ae_title.strip()), None)
+        return self._by_title.get(ae_title.strip())
 
     def destination(self, ae_title: str) -> Peer | None:
         """Entry of an AE title that listens somewhere."""
         peer = self.find(ae_title)
         return peer if peer is not None and peer.host is not None else None
+
+    @cached_property
+    def _by_title(self) -> dict[str, Peer]:
+        return {peer.ae_title: peer for peer in self.peers}
 
 
 def load(path: Path | None) -> Peers:
@@ -100,11 +127,16 @@ def load(path: Path | None) -> Peers:
     if path is None:
         return Peers()
     try:
-        return Peers.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, in C
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"SCANSTREAM_GATEWAY_PEERS_FILE {path} cannot be read ({type(error).__name__}): name a YAML file"
         ) from error
+    if content is None:
+        # An editor that empties the file before it writes must not open the gateway to everyone.
+        raise ConfigurationError(f"{path} is empty: list the peers, or unset SCANSTREAM_GATEWAY_PEERS_FILE")
+    try:
+        return Peers.model_validate(content)
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {_first(error.errors())}") from error
 

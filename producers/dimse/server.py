@@ -1,4 +1,4 @@
-"""Listening socket → associations, within limits, and an orderly end."""
+"""Listening sockets → associations, within limits, and an orderly end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
+from producers.dimse.acse import AssociationRequest
+from producers.dimse.admission import CONGESTED, Admitted, Caller, admit
 from producers.dimse.association import Association
 from producers.dimse.limits import Limits
-from producers.dimse.negotiation import CONGESTED, TOO_MANY, Policy, Rejection
+from producers.dimse.negotiation import Policy, Rejection
+from producers.dimse.peers import Peers
 from producers.dimse.service import Registry
+from producers.dimse.silent import Silent
+from producers.dimse.tls import TlsAccept, TlsContext
 from producers.telemetry import Telemetry
 from schemas.errors import ConfigurationError
 from schemas.logs import fields
@@ -19,10 +27,35 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
+_SAY_EVERY_S: Final = 10.0
+
+#: A connection that may be closed before it holds an association.
+_Connection = Association | TlsAccept
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Connections at the same time.
+
+    Attributes
+    ----------
+    associations
+        Further ones are rejected (transient), so that a sender tries again.
+    silent, silent_of_one_address
+        Connections without an association; for further ones the oldest are closed.
+    """
+
+    associations: int
+    silent: int = 2048
+    silent_of_one_address: int = 1280
+
+
+#: Told of each rejected association.
+Rejected = Callable[[AssociationRequest, Caller, Rejection], None]
 
 
 class DimseServer:
-    """Accepts associations on one address.
+    """Accepts associations.
 
     Parameters
     ----------
@@ -32,29 +65,53 @@ class DimseServer:
         Services.
     limits
         Of each association.
-    max_associations
-        Further ones are rejected (transient), so that a sender tries again.
+    capacity
+        Of all.
+    peers
+        Known application entities, as they are now.
+    rejected
+        Told of each rejected association.
     telemetry
-        Shows the number of associations.
+        Shows the numbers of associations and other connections.
     """
 
     def __init__(
-        self, policy: Policy, registry: Registry, limits: Limits, max_associations: int, telemetry: Telemetry
+        self,
+        policy: Policy,
+        registry: Registry,
+        limits: Limits,
+        capacity: Capacity,
+        peers: Callable[[], Peers],
+        rejected: Rejected | None,
+        telemetry: Telemetry,
     ) -> None:
         self._policy = policy
         self._registry = registry
         self._limits = limits
-        self._max_associations = max_associations
+        self._capacity = capacity
+        self._peers = peers
+        self._rejected = rejected
         self._telemetry = telemetry
         self._associations: set[Association] = set()
-        self._server: asyncio.Server | None = None
+        self._silent: Silent[_Connection] = Silent(capacity.silent, capacity.silent_of_one_address)
+        self._held: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
         self._stopping = False
         self._empty = asyncio.Event()
         self._run = uuid.uuid4().hex[:12]
         self._count = 0
+        self._unsaid = 0
+        self._said_at = -_SAY_EVERY_S
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: TlsContext | None = None) -> int:
         """Listen; returns the port, which is the given one unless that is 0.
+
+        Parameters
+        ----------
+        host, port
+            Address.
+        tls
+            Makes every connection a secure one; ``None`` is plain TCP.
 
         Raises
         ------
@@ -62,21 +119,28 @@ class DimseServer:
             The port cannot be opened.
         """
         loop = asyncio.get_running_loop()
+        handshake_s = self._limits.artim_timeout_s
 
-        def connected() -> Association:
-            association = Association(self, self._policy, self._registry, self._limits, loop)
-            self._associations.add(association)
-            return association
+        def association() -> Association:
+            return Association(self, self._policy, self._registry, self._limits, loop)
+
+        def secured() -> asyncio.Protocol:
+            return association() if tls is None else TlsAccept(self, tls, association, loop, handshake_s)
 
         try:
-            self._server = await loop.create_server(connected, host, port, backlog=_BACKLOG)
+            server = await loop.create_server(secured, host, port, backlog=_BACKLOG)
         except OSError as error:
+            setting = "SCANSTREAM_GATEWAY_DIMSE_PORT" if tls is None else "SCANSTREAM_GATEWAY_DIMSE_TLS_PORT"
             raise ConfigurationError(
                 f"DICOM port {port} on {host} cannot be opened ({error.strerror}): stop the program that has "
-                "it or set SCANSTREAM_GATEWAY_DIMSE_PORT"
+                f"it or set {setting}"
             ) from error
-        bound = int(self._server.sockets[0].getsockname()[1])
-        log.info("DICOM listener open", extra=fields(host=host, port=bound, ae_title=self._policy.ae_title))
+        self._servers.append(server)
+        bound = int(server.sockets[0].getsockname()[1])
+        log.info(
+            "DICOM listener open",
+            extra=fields(host=host, port=bound, ae_title=self._policy.ae_title, tls=tls is not None),
+        )
         return bound
 
     async def stop(self, timeout_s: float) -> None:
@@ -88,8 +152,8 @@ class DimseServer:
             Seconds that running messages have.
         """
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         deadline = time.monotonic() + timeout_s
         for association in list(self._associations):
             association.drain()
@@ -99,26 +163,69 @@ class DimseServer:
                 await asyncio.wait_for(self._empty.wait(), deadline - time.monotonic())
             except TimeoutError:
                 break
-        for association in list(self._associations):
-            association.close_now()
+        for connection in [*self._associations, *self._silent]:
+            connection.close_now()
 
-    def admit(self) -> Rejection | None:
-        """Why no further association is taken, or ``None``."""
+    def admit(self, request: AssociationRequest, caller: Caller) -> Admitted | Rejection:
+        """Whether a peer may hold an association, and what it may do."""
         if self._stopping:
             return CONGESTED
-        if sum(association.is_established for association in self._associations) >= self._max_associations:
-            return TOO_MANY
-        return None
+        return admit(request, caller, self._peers(), self._held, self._capacity.associations)
 
     def new_association_id(self) -> str:
         """A name that no other association of this gateway has, over restarts too."""
         self._count += 1
-        self._telemetry.gauge("scanstream_associations", len(self._associations))
         return f"{self._run}-{self._count}"
 
-    def ended(self, association: Association) -> None:
+    def connected(self, connection: _Connection, address: str) -> None:
+        """A connection holds no association: it is new, or its association has ended and it is still open."""
+        if isinstance(connection, Association):
+            self._associations.add(connection)
+        given_up = self._silent.add(connection, address)
+        if given_up is not None:
+            self.unheard("closed for newer ones")
+            given_up.close_now()
+        self._show()
+
+    def opened(self, association: Association, calling_ae_title: str) -> None:
+        """A connection holds an association."""
+        self._silent.remove(association)
+        self._held[calling_ae_title] += 1
+        self._show()
+
+    def released(self, calling_ae_title: str) -> None:
+        """An association ended, by whatever way."""
+        self._held[calling_ae_title] -= 1
+        if self._held[calling_ae_title] <= 0:
+            del self._held[calling_ae_title]
+        self._show()
+
+    def ended(self, connection: _Connection) -> None:
         """Forget a connection."""
-        self._associations.discard(association)
-        self._telemetry.gauge("scanstream_associations", len(self._associations))
+        self._silent.remove(connection)
+        if isinstance(connection, Association):
+            self._associations.discard(connection)
         if not self._associations:
             self._empty.set()
+        self._show()
+
+    def rejected(self, request: AssociationRequest, caller: Caller, rejection: Rejection) -> None:
+        """An association was rejected."""
+        reason = f"{rejection.result}/{rejection.source}/{rejection.reason}"
+        self._telemetry.count("scanstream_associations_rejected_total", reason=reason)
+        if self._rejected is not None:
+            self._rejected(request, caller, rejection)
+
+    def unheard(self, what: str) -> None:
+        """A connection ends that asked for nothing: one line for many of them, however many there are."""
+        self._unsaid += 1
+        now = time.monotonic()
+        if now - self._said_at >= _SAY_EVERY_S:
+            log.info(
+                "connections without an association request ended", extra=fields(last=what, number=self._unsaid)
+            )
+            self._unsaid, self._said_at = 0, now
+
+    def _show(self) -> None:
+        self._telemetry.gauge("scanstream_associations", self._held.total())
+        self._telemetry.gauge("scanstream_silent_connections", len(self._silent))

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from producers.dimse.command import Command
 from producers.dimse.message import Message
-from producers.dimse.negotiation import AcceptedContext
+from producers.dimse.negotiation import AcceptedContext, Information
+from producers.dimse.rights import RIGHTS, Right, right_of
 from producers.store.spool import Buffer, Spool
 from schemas.errors import DestinationUnavailable
 
@@ -67,6 +68,12 @@ class Session:
         For requests of our own.
     delivered
         Study Instance UID → instances of it that were new with this association.
+    may
+        Rights of the peer.
+    urgent
+        Whether what it sends is published before everything else.
+    extended
+        SOP class → service class application information that we accepted (PS3.7 D.3.3.5).
     """
 
     association_id: str
@@ -75,6 +82,9 @@ class Session:
     contexts: Mapping[int, AcceptedContext]
     link: Link
     delivered: Counter[str] = field(default_factory=Counter)
+    may: frozenset[Right] = RIGHTS
+    urgent: bool = False
+    extended: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,8 @@ class Registry:
     def __init__(self) -> None:
         self._by_operation: dict[tuple[str, int], Service] = {}
         self._offers: dict[str, frozenset[str]] = {}
+        self._rights: dict[str, frozenset[Right | None]] = {}
+        self._information: dict[str, Information] = {}
         self._services: list[Service] = []
 
     def register(
@@ -149,19 +161,55 @@ class Registry:
         command: int,
         abstract_syntaxes: Collection[str],
         transfer_syntaxes: Collection[str],
+        information: Information | None = None,
     ) -> None:
-        """Offer a service; several may share an abstract syntax under different commands."""
+        """Offer a service; several may share an abstract syntax under different commands.
+
+        Parameters
+        ----------
+        service
+            What performs the operation.
+        command
+            Command field of the request.
+        abstract_syntaxes, transfer_syntaxes
+            What presentation contexts it is offered on.
+        information
+            Answers service class application information (PS3.7 D.3.3.5); ``None`` never does.
+
+        Raises
+        ------
+        ValueError
+            It has no right in :mod:`producers.dimse.rights`.
+        """
         if service not in self._services:
             self._services.append(service)
         for abstract_syntax in abstract_syntaxes:
             self._by_operation[abstract_syntax, command] = service
             known = self._offers.get(abstract_syntax, frozenset())
             self._offers[abstract_syntax] = known | frozenset(transfer_syntaxes)
+            rights = self._rights.get(abstract_syntax, frozenset())
+            self._rights[abstract_syntax] = rights | {right_of(abstract_syntax, command)}
+            if information is not None:
+                self._information[abstract_syntax] = information
 
     @property
     def offers(self) -> Mapping[str, frozenset[str]]:
         """Abstract syntax → transfer syntaxes, for negotiation."""
         return self._offers
+
+    @property
+    def needs(self) -> Mapping[str, frozenset[Right]]:
+        """Abstract syntax → rights of which a peer needs one, unless everyone may use something of it."""
+        return {
+            uid: frozenset(right for right in rights if right is not None)
+            for uid, rights in self._rights.items()
+            if None not in rights
+        }
+
+    @property
+    def information(self) -> Mapping[str, Information]:
+        """Abstract syntax → answer to its application information."""
+        return self._information
 
     def find(self, abstract_syntax: str, command: int) -> Service | None:
         """Service for an operation, or ``None``."""

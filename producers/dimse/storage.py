@@ -45,8 +45,17 @@ STORAGE_TRANSFER_SYNTAXES: Final = frozenset(
     if kind == "Transfer Syntax" and uid.startswith("1.2.840.10008.1.2") and uid not in _NOT_DATA_SETS + _TOO_NEW
 )
 
+#: Answer to application information (PS3.4 B.3.1): level 2, every attribute is kept; the bytes stay, and with them
+#: signatures of any level; nothing is coerced.
+_INFORMATION: Final = bytes((2, 0, 3, 0, 0, 0))
+
 #: Messages of the hint that an association ended: association id, instances per study, Unix time.
 Hint = Callable[[str, Mapping[str, int], float], Sequence[OutboxMessage]]
+
+
+def information(proposed: bytes) -> bytes | None:
+    """Answer to the application information that a peer proposes for a storage SOP class."""
+    return _INFORMATION if proposed else None
 
 
 class Storage:
@@ -91,6 +100,7 @@ class Storage:
             calling_ae_title=session.calling_ae_title,
             called_ae_title=session.called_ae_title,
             association_id=session.association_id,
+            urgent=session.urgent,
         )
         outcome = await self._store.put(received)
         if outcome.is_new and outcome.study_instance_uid is not None:

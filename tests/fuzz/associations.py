@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from producers.dimse.acse import AssociationRequest
+from producers.dimse.admission import Admitted, Caller
 from producers.dimse.association import Association
 from producers.dimse.command import CommandField
 from producers.dimse.limits import Limits
 from producers.dimse.negotiation import Policy, Rejection
 from producers.dimse.pdu import HEADER, AbortReason, AbortSource, PduStream, PduType
+from producers.dimse.rights import RIGHTS
 from producers.dimse.service import Exchange, Registry, Response, Session
 from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from producers.dimse.verification import TRANSFER_SYNTAXES, VERIFICATION, Verification
@@ -149,13 +152,28 @@ class _Reader:
 class _Host:
     """A server with one association."""
 
-    def admit(self) -> Rejection | None:
-        return None
+    def admit(self, request: AssociationRequest, caller: Caller) -> Admitted | Rejection:  # noqa: ARG002 - protocol
+        return Admitted(RIGHTS)
 
     def new_association_id(self) -> str:
         return "fuzz-1"
 
-    def ended(self, association: Association) -> None:
+    def connected(self, connection: Association, address: str) -> None:
+        return None
+
+    def opened(self, association: Association, calling_ae_title: str) -> None:
+        return None
+
+    def released(self, calling_ae_title: str) -> None:
+        return None
+
+    def ended(self, connection: Association) -> None:
+        return None
+
+    def rejected(self, request: AssociationRequest, caller: Caller, rejection: Rejection) -> None:
+        return None
+
+    def unheard(self, what: str) -> None:
         return None
 
 

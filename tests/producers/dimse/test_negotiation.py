@@ -14,11 +14,12 @@ from pynetdicom.pdu_primitives import (
     UserIdentityNegotiation,
 )
 
-from producers.dimse.acse import AssociationRequest, Role, decode_request, encode_accept
+from producers.dimse.acse import AssociationRequest, decode_request, encode_accept
 from producers.dimse.items import MAX_ITEMS
 from producers.dimse.negotiation import Acceptance, Policy, Rejection, negotiate
 from producers.dimse.pdu import HEADER, BadPdu
 from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES
+from producers.dimse.user_information import Role, Window
 from tests.producers.dimse.peer import EXPLICIT, MR, VERIFICATION, request
 
 #: Length of what comes before the items.
@@ -37,7 +38,7 @@ def decoded(pdu: bytes) -> AssociationRequest:
 
 def test_reads_what_pynetdicom_writes() -> None:
     found = decoded(request([(VERIFICATION, [EXPLICIT]), (MR, [JPEG2000, EXPLICIT])], "OTHER", 4096))
-    assert (found.calling_ae_title, found.called_ae_title, found.max_length) == ("PEER", "OTHER", 4096)
+    assert (found.calling_ae_title, found.called_ae_title, found.user.max_length) == ("PEER", "OTHER", 4096)
     assert [context.context_id for context in found.contexts] == [1, 3]
     assert found.contexts[1].abstract_syntax == MR
     assert found.contexts[1].transfer_syntaxes == (JPEG2000, EXPLICIT)
@@ -54,7 +55,7 @@ def test_each_context_gets_its_own_answer_and_pynetdicom_reads_it() -> None:
         3: JPEG2000,
     }
     pdu = A_ASSOCIATE_AC()
-    pdu.decode(encode_accept(asked, answer.answers, answer.roles, 65536))
+    pdu.decode(encode_accept(asked, answer.answers, answer.user, 65536))
     assert [(context.context_id, context.result) for context in pdu.presentation_context] == [
         (1, 0),
         (3, 0),
@@ -82,9 +83,9 @@ def test_role_selection_is_answered_for_what_we_offer() -> None:
     asked = decoded(request([(MR, [EXPLICIT])], user=notifications))
     answer = negotiate(asked, POLICY)
     assert isinstance(answer, Acceptance)
-    assert answer.roles == (Role(MR, scu=True, scp=False),)
+    assert answer.user.roles == (Role(MR, scu=True, scp=False),)
     pdu = A_ASSOCIATE_AC()
-    pdu.decode(encode_accept(asked, answer.answers, answer.roles, 65536))
+    pdu.decode(encode_accept(asked, answer.answers, answer.user, 65536))
     assert pdu.user_information.role_selection[MR].scp_role == 0
 
 
@@ -167,14 +168,14 @@ def test_items_of_other_types_are_skipped() -> None:
     nested = item(0x50, item(0x50, item(0x20, b"\x09\0\0\0")))
     found = decode_request(whole[:FIXED] + item(0x7F, b"new") + nested[4:] + item(0x52, b"1.2") + whole[FIXED:])
     assert found.contexts == decode_request(whole).contexts
-    assert decode_request(with_user_item(0x6F, b"new")).max_length == 16382
+    assert decode_request(with_user_item(0x6F, b"new")).user.max_length == 16382
 
 
 @pytest.mark.parametrize(
     ("name", "read"), [(b"MADE_BY\0", "MADE_BY"), (b"x" * 40, "x" * 16), ("Ґ1".encode(), "1"), (b"\xff", None)]
 )
 def test_a_name_of_the_implementation_is_no_reason_to_abort(name: bytes, read: str | None) -> None:
-    assert decode_request(with_user_item(0x55, name)).implementation_version == read
+    assert decode_request(with_user_item(0x55, name)).user.implementation_version == read
 
 
 @pytest.mark.parametrize(
@@ -211,12 +212,12 @@ def test_all_of_the_user_information_can_be_read() -> None:
     identity.user_identity_type, identity.primary_field, identity.secondary_field = 2, b"somebody", b"secret"
     window = AsynchronousOperationsWindowNegotiation()
     window.maximum_number_operations_invoked = 5
+    identity.positive_response_requested = True
     found = decoded(request(user=[identity, window]))
-    assert found.user_information.user_identity is not None
-    assert found.user_information.user_identity.primary == b"somebody"
-    assert found.user_information.async_ops_window is not None
-    assert found.user_information.async_ops_window.max_operations_invoked == 5
+    assert found.user.identity_to_confirm == 2
+    assert found.user.window == Window(5, 1)
     assert "secret" not in repr(found)
+    assert "somebody" not in repr(found)
 
 
 def test_too_many_items_are_bad() -> None:

@@ -1,0 +1,247 @@
+"""Certificate files → TLS for DICOM, and TCP connections → secure ones (PS3.15 B.9 to B.12, RFC 9325).
+
+TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, which is within the Non-Downgrading BCP 195
+profile and the BCP 195 RFC 8996, 9325 ones; the peer shows a certificate too. Guarantee: files that are replaced
+count from the next connection on; with a mistake in them the last good ones stay, and the log says so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from producers.dimse.association import Association, caller_of
+from producers.watched import Watched
+from schemas.errors import ConfigurationError
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
+
+_CHECK_EVERY_S: Final = 1.0
+_SHUTDOWN_TIMEOUT_S: Final = 5.0
+#: RFC 9325 4.2; those of TLS 1.3 are all of that kind.
+_CIPHERS: Final = ":".join(
+    f"ECDHE-{key}-AES{size}" for size in ("256-GCM-SHA384", "128-GCM-SHA256") for key in ("ECDSA", "RSA")
+)
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Where certificates are.
+
+    Attributes
+    ----------
+    certificate
+        PEM: ours, then those that signed it.
+    key
+        PEM of our private key; ``None`` when it is in the same file.
+    password_file
+        Holds the password of the key.
+    ca
+        PEM of what signs the certificates of peers.
+    mutual
+        Whether a peer must show one.
+    """
+
+    certificate: Path
+    key: Path | None = None
+    password_file: Path | None = None
+    ca: Path | None = None
+    mutual: bool = True
+
+
+def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
+    """TLS context of one side.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing, unreadable, or does not fit the others.
+    """
+    if files.ca is None and (files.mutual or not server_side):
+        raise ConfigurationError(
+            "DICOM TLS needs the certificates that sign those of the peers: set SCANSTREAM_GATEWAY_DIMSE_TLS_CA"
+        )
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers(_CIPHERS)
+    made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    password = _password(files.password_file)
+    try:
+        # Without a password OpenSSL would ask for one on the terminal.
+        made.load_cert_chain(files.certificate, files.key, password or "")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the DICOM TLS certificate {files.certificate} or its key cannot be used ({_reason(error)}): check "
+            "both files, and the password file"
+        ) from error
+    if files.ca is not None:
+        try:
+            made.load_verify_locations(files.ca)
+        except OSError as error:
+            raise ConfigurationError(
+                f"SCANSTREAM_GATEWAY_DIMSE_TLS_CA {files.ca} cannot be used ({_reason(error)}): name a PEM file"
+            ) from error
+    if not server_side:
+        # Certificates of devices name the device, seldom the address that it has today.
+        made.check_hostname = False
+    else:
+        made.verify_mode = ssl.CERT_REQUIRED if files.mutual else ssl.CERT_NONE
+        if not files.mutual and files.ca is not None:
+            made.verify_mode = ssl.CERT_OPTIONAL
+    return made
+
+
+class TlsContext:
+    """TLS context of the newest good files.
+
+    Parameters
+    ----------
+    files
+        Where they are.
+    clock
+        Monotonic time in seconds.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing, unreadable, or does not fit the others.
+    """
+
+    def __init__(self, files: TlsFiles, clock: Callable[[], float] = time.monotonic) -> None:
+        self._files = files
+        paths = (files.certificate, files.key, files.password_file, files.ca)
+        self._watched = Watched([path for path in paths if path is not None], _CHECK_EVERY_S, clock)
+        self._context = context(files, server_side=True)
+
+    def current(self) -> ssl.SSLContext:
+        """Context for the next connection."""
+        if self._watched.changed():
+            try:
+                self._context = context(self._files, server_side=True)
+            except ConfigurationError as error:
+                log.error(  # noqa: TRY400 - the sentence says it all
+                    "certificate files not taken: the last good ones stay", extra=fields(reason=str(error))
+                )
+            else:
+                log.info("certificate files read again")
+        return self._context
+
+
+class TlsHost(Protocol):
+    """What a handshake needs of the server that holds it."""
+
+    def connected(self, connection: TlsAccept, address: str) -> None:
+        """A handshake begins."""
+        ...
+
+    def ended(self, connection: TlsAccept) -> None:
+        """It has ended, well or not."""
+        ...
+
+
+class TlsAccept(asyncio.Protocol):
+    """A TCP connection until it is secure; then an association has it.
+
+    Parameters
+    ----------
+    host
+        Counts it among the connections without an association.
+    tls
+        Certificates as they are now.
+    association
+        Makes the protocol object of a secure connection.
+    loop
+        Runs the handshake.
+    timeout_s
+        For the handshake, seconds.
+    """
+
+    def __init__(
+        self,
+        host: TlsHost,
+        tls: TlsContext,
+        association: Callable[[], Association],
+        loop: asyncio.AbstractEventLoop,
+        timeout_s: float,
+    ) -> None:
+        self._host = host
+        self._tls = tls
+        self._association = association
+        self._loop = loop
+        self._timeout_s = timeout_s
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._early = bytearray()
+        self._lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer connects: begin the handshake."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._host.connected(self, caller_of(transport).address)
+        self._task = self._loop.create_task(self._secure(self._transport))
+
+    def data_received(self, data: bytes) -> None:
+        """What the peer sends right after the handshake, before the association has the connection."""
+        self._early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The peer is gone before an association has the connection."""
+        self._lost = True
+
+    def close_now(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _secure(self, plain: asyncio.Transport) -> None:
+        address = caller_of(plain).address
+        try:
+            secure = await self._loop.start_tls(
+                plain,
+                self,
+                self._tls.current(),
+                server_side=True,
+                ssl_handshake_timeout=self._timeout_s,
+                ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
+            )
+        except (OSError, TimeoutError) as error:
+            log.warning("TLS handshake failed", extra=fields(address=address, reason=_reason(error)))
+            plain.abort()
+            return
+        finally:
+            self._host.ended(self)
+        if secure is None or self._lost:
+            return
+        association = self._association()
+        secure.set_protocol(association)
+        association.connection_made(secure)
+        if self._early:
+            association.data_received(bytes(self._early))
+
+
+def _password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"SCANSTREAM_GATEWAY_DIMSE_TLS_KEY_PASSWORD_FILE {path} cannot be read ({type(error).__name__}): name "
+            "a readable text file"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Short words of OpenSSL or the system, which hold nothing of the peer."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
