@@ -152,7 +152,7 @@ class _Reader:
 class _Host:
     """A server with one association."""
 
-    def admit(self, request: AssociationRequest, caller: Caller) -> Admitted | Rejection:  # noqa: ARG002 - protocol
+    def admit(self, request: AssociationRequest, caller: Caller) -> Admitted | Rejection:
         return Admitted(RIGHTS)
 
     def new_association_id(self) -> str:
