@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 
 _CHUNK = 65536
-_JOIN_S = 30.0
+_JOIN_S = 60.0
 
 
 class Recorder:
@@ -18,20 +18,29 @@ class Recorder:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._heard: list[bytearray] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._talks: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Recorder:
-        self._threads[0].start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        # Closing alone does not wake up who waits in accept().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(_JOIN_S)
         self._listener.close()
+        self.heard()
+
+    def heard(self) -> list[bytes]:
+        """What each client said; waits until all have gone."""
+        for talk in self._talks:
+            talk.join(_JOIN_S)
+        return [bytes(said) for said in self._heard]
 
     def longest(self) -> bytes:
-        """What the client said that said most; call when all have gone."""
-        for thread in self._threads[1:]:
-            thread.join(_JOIN_S)
-        return bytes(max(self._heard, key=len))
+        """What the client said that said most."""
+        return max(self.heard(), key=len)
 
     def _accept(self) -> None:
         while True:
@@ -39,13 +48,17 @@ class Recorder:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            heard = bytearray()
-            self._heard.append(heard)
-            for source, sink, kept in ((client, server, heard), (server, client, None)):
-                thread = threading.Thread(target=_forward, args=(source, sink, kept), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            self._heard.append(bytearray())
+            talk = threading.Thread(target=self._talk, args=(client, self._heard[-1]), daemon=True)
+            self._talks.append(talk)
+            talk.start()
+
+    def _talk(self, client: socket.socket, heard: bytearray) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            back = threading.Thread(target=_forward, args=(server, client, None), daemon=True)
+            back.start()
+            _forward(client, server, heard)
+            back.join(_JOIN_S)
 
 
 def _forward(source: socket.socket, sink: socket.socket, kept: bytearray | None) -> None:
