@@ -142,6 +142,20 @@ class GatewaySettings(_Block):
         return f"{root.rstrip('/')}/dicom-web"
 
 
+class PollerSettings(_Block):
+    """What all pollers share; each source is an entry of the file."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_POLLER_")
+
+    sources_file: Path | None = Field(default=None, description="YAML; required to poll")
+    gateway_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
+        description="DICOMweb root of the gateway; default: as the gateway's own settings say",
+    )
+    gateway_timeout_s: float = Field(default=60.0, gt=0)
+
+
 class StreamsSettings(_Block):
     """Assembler, priority and routing."""
 
