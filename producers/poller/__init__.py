@@ -1,0 +1,1 @@
+"""Pulls studies from a PACS that cannot push: one process per source, everything into the gateway exactly once."""
