@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -26,6 +27,8 @@ from producers.dicomweb.app import create_app
 from producers.dimse.entity import application_entity
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
+from producers.retention import Retention
+from producers.retention_backlog import read_unread
 from producers.schema_registry import codec_from
 from producers.store import ConflictPolicy, InstanceStore
 from schemas.errors import ConfigurationError
@@ -67,14 +70,29 @@ def body(process: Process) -> None:
             reframe=registry.url is not None,
             catch_up_per_s=settings.catch_up_per_s,
         )
+        retention = _retention(settings, store, kafka, registry, process.instance)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve(process, settings, store, arrivals, relay, http_socket))
         finally:
+            if retention is not None:
+                retention.close()
             relay.close(_RELAY_DRAIN_S)
             store.close()
     if relay.failure is not None:
         raise relay.failure
+
+
+def _retention(
+    settings: GatewaySettings, store: InstanceStore, kafka: KafkaSettings, registry: RegistrySettings, name: str
+) -> Retention | None:
+    """Running, unless studies are kept for ever."""
+    if settings.retention_days is None:
+        return None
+    unread = partial(read_unread, kafka, settings.retention_groups, codec_from(registry), name)
+    retention = Retention(store, settings.retention_days, unread)
+    retention.start()
+    return retention
 
 
 async def _serve(

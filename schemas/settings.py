@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
+from schemas.topics import STREAMS_GROUP, WORKER_GROUP, WRITER_GROUPS
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
@@ -123,8 +124,21 @@ class GatewaySettings(_Block):
     require_called_ae_title: bool = Field(default=False, description="reject who calls us by another name")
     max_pdu_bytes: int = Field(default=128 * 1024, ge=4096)
     max_associations: int = Field(default=1200, ge=1)
+    max_silent_connections: int = Field(default=2048, ge=1, description="TCP connections without an association")
+    max_silent_of_one_address: int = Field(default=1280, ge=1)
     artim_timeout_s: float = Field(default=30.0, gt=0)
-    idle_timeout_s: float = Field(default=120.0, gt=0)
+    idle_timeout_s: float = Field(default=120.0, gt=0, description="longest time without a whole PDU")
+    message_timeout_s: float = Field(default=900.0, gt=0, description="longest time for one DIMSE message")
+    memory_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=0, description="data sets under way in memory; more of them grow on disk"
+    )
+    peers_file: Path | None = Field(default=None, description="YAML; unset: every AE title may do everything")
+    dimse_tls_port: int | None = Field(default=None, ge=0, le=65535, description="unset: no listener with TLS")
+    dimse_tls_certificate: Path | None = Field(default=None, description="PEM, ours first, then what signed it")
+    dimse_tls_key: Path | None = Field(default=None, description="PEM; default: in the certificate's file")
+    dimse_tls_key_password_file: Path | None = None
+    dimse_tls_ca: Path | None = Field(default=None, description="PEM, what signs the certificates of peers")
+    dimse_tls_mutual: bool = Field(default=True, description="only peers with a certificate of the CA")
     disk_refuse_fraction: float = Field(default=0.90, gt=0, le=1, description="refuse with A700 above this use")
     disk_warn_fraction: float = Field(default=0.75, gt=0, le=1)
     conflict_policy: Literal["reject", "keep-first", "replace"] = Field(
@@ -133,7 +147,8 @@ class GatewaySettings(_Block):
     catch_up_per_s: float = Field(default=5000, gt=0, description="old events per second after an outage")
     retention_days: float | None = Field(default=None, gt=0, description="unset: studies are kept for ever")
     retention_groups: tuple[str, ...] = Field(
-        default=(), description="consumer groups that must have passed a study, besides those of this system"
+        default=(STREAMS_GROUP, WORKER_GROUP, *WRITER_GROUPS.values()),
+        description="consumer groups without whose positions nothing is deleted",
     )
 
     def base_url(self) -> str:

@@ -193,6 +193,10 @@ class Changes:
         return lane
 
     def _delete(self, deletion: Deletion) -> int:
+        if deletion.stored_before is not None:
+            newest = index.newest(self._connection, deletion.study)
+            if newest is None or newest >= deletion.stored_before:
+                return 0
         files = index.delete(self._connection, deletion.study, deletion.series, deletion.sop)
         if not files:
             return 0

@@ -193,6 +193,25 @@ def delete_empty_parents(connection: sqlite3.Connection, study: str) -> None:
     )
 
 
+def newest(connection: sqlite3.Connection, study: str) -> float | None:
+    """When the last instance of a study was stored, Unix seconds; ``None`` when there is none."""
+    (at,) = connection.execute(
+        "SELECT max(stored_at) FROM instances WHERE StudyInstanceUID = ?", (study,)
+    ).fetchone()
+    return None if at is None else float(at)
+
+
+def studies_before(connection: sqlite3.Connection, moment: float, limit: int) -> list[str]:
+    """Studies whose last instance was stored before a moment (Unix seconds), the oldest first."""
+    rows = connection.execute(
+        "SELECT StudyInstanceUID FROM studies AS s WHERE first_stored_at < ? AND NOT EXISTS (SELECT 1 FROM"
+        " instances AS i WHERE i.StudyInstanceUID = s.StudyInstanceUID AND i.stored_at >= ?)"
+        " ORDER BY first_stored_at LIMIT ?",
+        (moment, moment, limit),
+    )
+    return [str(study) for (study,) in rows]
+
+
 def has_study(connection: sqlite3.Connection, study: str) -> bool:
     """Whether any instance of a study is stored."""
     return lane_of(connection, study) is not None

@@ -46,7 +46,8 @@ class Announcement:
 class Deletion:
     """A study, a series (``sop`` is ``None``) or one instance is to go, because ``who`` said so.
 
-    ``done`` gets the number of instances that went, or ``None`` when it could not be done.
+    ``done`` gets the number of instances that went, or ``None`` when it could not be done. With ``stored_before``
+    (Unix seconds) nothing goes when any of the instances is younger.
     """
 
     study: str
@@ -54,6 +55,7 @@ class Deletion:
     sop: str | None
     who: str
     done: Callable[[int | None], None]
+    stored_before: float | None = None
 
 
 Job = Put | Announcement | Deletion

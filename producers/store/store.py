@@ -84,6 +84,7 @@ class InstanceStore:
         warn_fraction: float = 0.75,
         conflict_policy: ConflictPolicy = ConflictPolicy.REJECT,
         audit: Auditor | None = None,
+        memory_bytes: int = DEFAULT_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> InstanceStore:
         """Open or create the store in a directory, and make it consistent.
@@ -102,6 +103,8 @@ class InstanceStore:
             What becomes of other bytes under a known SOP Instance UID.
         audit
             Makes the audit events, which go into the outbox; ``None`` writes none.
+        memory_bytes
+            Bound on data sets under way in memory, in all; the rest of them grows on disk.
         clock
             Unix time in seconds.
 
@@ -137,11 +140,11 @@ class InstanceStore:
         writer.start()
         box = Outbox(readers, committed, writer.delete_through, identity)
         watermark = Watermark(root, refuse_fraction, warn_fraction, on_warning=_telling(audit, writer, clock))
-        return cls(root, lock, writer, readers, box, watermark, telemetry)
+        return cls(root, lock, writer, readers, box, watermark, telemetry, Memory(memory_bytes))
 
     def new_spool(self) -> Spool:
         """Place for the data set of an instance that is being received."""
-        return Spool(self.root / INCOMING, self._watermark.refuses)
+        return Spool(self.root / INCOMING, self._watermark.refuses, self._memory)
 
     async def put(self, received: Received) -> PutOutcome:
         """Store an instance; returns when it is durable or refused. Never raises for what a sender sent."""
@@ -219,7 +222,23 @@ class InstanceStore:
 
         return await asyncio.get_running_loop().run_in_executor(self._queries, run)
 
-    async def delete(self, study: str, series: str | None = None, sop: str | None = None, *, who: str) -> int:
+    async def studies_before(self, moment: float, limit: int) -> list[str]:
+        """Studies whose last instance was stored before a moment (Unix seconds), the oldest first."""
+
+        def run() -> list[str]:
+            return index.studies_before(self._readers.connection(), moment, limit)
+
+        return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+
+    async def delete(
+        self,
+        study: str,
+        series: str | None = None,
+        sop: str | None = None,
+        *,
+        who: str,
+        stored_before: float | None = None,
+    ) -> int:
         """Delete a study, a series or one instance, with an audit event; returns how many instances went.
 
         When it returns they cannot be found any more, whatever happens to the process; their files go at once.
@@ -230,6 +249,8 @@ class InstanceStore:
             UIDs; ``None`` is all below.
         who
             Account, AE title or process that decided it, for the audit event.
+        stored_before
+            Unix time in seconds; nothing goes when any instance of the study is younger.
 
         Raises
         ------
@@ -238,7 +259,9 @@ class InstanceStore:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[int | None] = loop.create_future()
-        self._writer.submit(Deletion(study, series, sop, who, lambda count: _call(loop, answer, count)))
+        self._writer.submit(
+            Deletion(study, series, sop, who, lambda count: _call(loop, answer, count), stored_before)
+        )
         count = await answer
         if count is None:
             raise DestinationUnavailable("the index could not be written: check the disk of SCANSTREAM_DATA_DIR")
