@@ -126,6 +126,7 @@ class GatewaySettings(_Block):
     max_associations: int = Field(default=1200, ge=1)
     max_silent_connections: int = Field(default=2048, ge=1, description="TCP connections without an association")
     max_silent_of_one_address: int = Field(default=1280, ge=1)
+    max_moves: int = Field(default=4, ge=1, description="C-MOVEs that send at the same time; more of them wait")
     artim_timeout_s: float = Field(default=30.0, gt=0)
     idle_timeout_s: float = Field(default=120.0, gt=0, description="longest time without a whole PDU")
     message_timeout_s: float = Field(default=900.0, gt=0, description="longest time for one DIMSE message")

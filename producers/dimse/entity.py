@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from producers.dimse import identifier, tls
 from producers.dimse.command import CommandField
+from producers.dimse.extended import (
+    FIND_CLASSES,
+    GET_CLASSES,
+    MOVE_CLASSES,
+    find_information,
+    retrieve_information,
+)
+from producers.dimse.find import Find
+from producers.dimse.get import Get
 from producers.dimse.limits import Limits
+from producers.dimse.move import Move, Sending
 from producers.dimse.negotiation import Policy
 from producers.dimse.peer_book import PeerBook
+from producers.dimse.requestor import Timeouts
 from producers.dimse.server import Capacity, DimseServer, Rejected
 from producers.dimse.service import Registry
 from producers.dimse.silence import silence
@@ -66,6 +78,7 @@ def application_entity(
         STORAGE_TRANSFER_SYNTAXES,
         information,
     )
+    _register_retrieval(registry, settings, store, peers)
     return DimseServer(
         Policy(
             settings.ae_title,
@@ -88,6 +101,30 @@ def application_entity(
         rejected,
         telemetry,
     )
+
+
+def _register_retrieval(
+    registry: Registry, settings: GatewaySettings, store: InstanceStore, peers: PeerBook
+) -> None:
+    """Query/Retrieve on what is stored (PS3.4 C)."""
+    files = tls_files(settings)
+    sending = Sending(
+        settings.ae_title,
+        peers.current,
+        lambda: None if files is None else tls.context(files, server_side=False),
+        Timeouts(response_s=settings.idle_timeout_s),
+    )
+    for service, command, classes, information_of in (
+        (Find(store, settings.ae_title), CommandField.C_FIND_RQ, FIND_CLASSES, find_information),
+        (Get(store), CommandField.C_GET_RQ, GET_CLASSES, retrieve_information),
+        (
+            Move(store, sending, settings.max_moves),
+            CommandField.C_MOVE_RQ,
+            MOVE_CLASSES,
+            retrieve_information,
+        ),
+    ):
+        registry.register(service, command, classes, identifier.TRANSFER_SYNTAXES, information_of)
 
 
 def tls_files(settings: GatewaySettings) -> TlsFiles | None:

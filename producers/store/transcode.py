@@ -1,4 +1,4 @@
-"""A stored instance → Explicit VR Little Endian, for clients that can read nothing else. Blocking.
+"""A stored instance → an uncompressed transfer syntax, for peers that can read nothing else. Blocking.
 
 Only what the installed decoders can do without loss of meaning: the SOP Instance UID stays, and lossy data stays
 marked as lossy. Whether it can be done is known from the transfer syntax alone, before a response begins.
@@ -13,9 +13,12 @@ from io import BytesIO
 from typing import Final
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
@@ -26,11 +29,15 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 EXPLICIT_LITTLE: Final = str(ExplicitVRLittleEndian)
+IMPLICIT_LITTLE: Final = str(ImplicitVRLittleEndian)
+EXPLICIT_BIG: Final = str(ExplicitVRBigEndian)
 
 #: Sent as they are to whoever names no transfer syntax: every reader must know them (PS3.5 10.1) or knows them.
-UNCOMPRESSED: Final = frozenset({str(ImplicitVRLittleEndian), EXPLICIT_LITTLE, "1.2.840.10008.1.2.2"})
+UNCOMPRESSED: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
 
-_REWRITTEN: Final = frozenset({str(ImplicitVRLittleEndian), EXPLICIT_LITTLE, str(DeflatedExplicitVRLittleEndian)})
+_REWRITTEN: Final = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
+#: Bytes of one value, where pydicom keeps values as bytes in the order in which they were read.
+_SWAPPED: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 class CannotDecode(Exception):
@@ -38,7 +45,7 @@ class CannotDecode(Exception):
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:
-    """Whether :func:`to_explicit_little` can do this transfer syntax on this machine."""
+    """Whether :func:`converted` can read this transfer syntax on this machine."""
     if transfer_syntax_uid in _REWRITTEN:
         return True
     try:
@@ -63,19 +70,56 @@ def decoding(stored: StoredInstance) -> Iterator[None]:
         raise CannotDecode(f"the pixel data of {stored.sop_instance_uid} cannot be decoded") from error
 
 
-def to_explicit_little(stored: StoredInstance) -> bytes:
-    """Part 10 file of the instance in Explicit VR Little Endian.
+def converted(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
+    """Part 10 file of the instance in an uncompressed transfer syntax.
+
+    Parameters
+    ----------
+    stored
+        Of a transfer syntax that :func:`can_decode` knows.
+    transfer_syntax_uid
+        One of :data:`UNCOMPRESSED`.
 
     Raises
     ------
     CannotDecode
         The pixel data is broken.
+    OSError
+        The file is gone.
     """
+    target = UID(transfer_syntax_uid)
     data_set = dcmread(stored.path)
     if stored.transfer_syntax_uid not in _REWRITTEN and "PixelData" in data_set:
         with decoding(stored):
             data_set.decompress(as_rgb=False, generate_instance_uid=False)
-    data_set.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if (stored.transfer_syntax_uid == EXPLICIT_BIG) == target.is_little_endian:
+        _swap(data_set)
+    data_set.file_meta.TransferSyntaxUID = target
     buffer = BytesIO()
-    data_set.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    data_set.save_as(
+        buffer,
+        implicit_vr=target.is_implicit_VR,
+        little_endian=target.is_little_endian,
+        enforce_file_format=True,
+    )
     return buffer.getvalue()
+
+
+def to_explicit_little(stored: StoredInstance) -> bytes:
+    """Part 10 file of the instance in Explicit VR Little Endian; see :func:`converted`."""
+    return converted(stored, EXPLICIT_LITTLE)
+
+
+def _swap(data_set: Dataset) -> None:
+    """Reverse the bytes of each value of the arrays of words (PS3.5 7.3)."""
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                _swap(item)
+        elif element.VR in _SWAPPED and element.value:
+            width = _SWAPPED[element.VR]
+            words = bytes(element.value)
+            reversed_words = bytearray(len(words))
+            for place in range(width):
+                reversed_words[place::width] = words[width - 1 - place :: width]
+            element.value = bytes(reversed_words)

@@ -1,0 +1,70 @@
+"""A stored instance → the data set that goes to a receiver, in a transfer syntax that it takes.
+
+As it is stored whenever the receiver takes that, byte for byte; else uncompressed, when this machine can decode
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from io import BytesIO
+from typing import BinaryIO, Final
+
+from producers.store.index import StoredInstance
+from producers.store.part10 import split
+from producers.store.transcode import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, can_decode, converted
+
+_CHUNK_BYTES: Final = 256 * 1024
+_IN_ORDER: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
+
+
+class Incomplete(Exception):
+    """The file of an instance is not what the index says."""
+
+
+def choose(stored_as: str, accepted: Collection[str]) -> str | None:
+    """Transfer syntax to send in; ``None`` when the receiver takes none that can be had.
+
+    Parameters
+    ----------
+    stored_as
+        Transfer syntax of the instance.
+    accepted
+        What the receiver takes for its SOP class.
+    """
+    if stored_as in accepted:
+        return stored_as
+    wanted = next((uid for uid in _IN_ORDER if uid in accepted), None)
+    return wanted if wanted is not None and can_decode(stored_as) else None
+
+
+def open_data_set(stored: StoredInstance) -> BinaryIO:
+    """File of an instance, at the start of its data set.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened.
+    Incomplete
+        It is shorter or longer than it was.
+    """
+    file = stored.path.open("rb")
+    if file.seek(0, 2) != stored.data_set_offset + stored.size_bytes:
+        file.close()
+        raise Incomplete(f"the file of {stored.sop_instance_uid} has another size than in the index")
+    file.seek(stored.data_set_offset)
+    return file
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The rest of a file."""
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def open_converted(stored: StoredInstance, transfer_syntax_uid: str) -> BinaryIO:
+    """Data set in an uncompressed transfer syntax; see :func:`producers.store.transcode.converted`."""
+    data = converted(stored, transfer_syntax_uid)
+    file = BytesIO(data)
+    file.seek(split(data)[1])
+    return file
