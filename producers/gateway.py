@@ -24,7 +24,7 @@ import uvloop
 from producers.arrival import Arrivals
 from producers.audit_events import AuditEvents
 from producers.dicomweb.app import create_app
-from producers.dimse.entity import application_entity
+from producers.dimse.entity import application_entity, listen
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
 from producers.retention import Retention
@@ -47,7 +47,7 @@ def body(process: Process) -> None:
     """Run the gateway until ``process.stop`` is set."""
     configured = GatewaySettings()
     kafka, registry = KafkaSettings(), RegistrySettings()
-    raise_file_limit(configured.max_associations + _OTHER_FILES)
+    raise_file_limit(configured.max_associations + configured.max_silent_connections + _OTHER_FILES)
     with listening_socket(configured.http_host, configured.http_port) as http_socket:
         settings = configured.model_copy(update={"http_port": http_socket.getsockname()[1]})
         arrivals = Arrivals(process.instance, settings.base_url(), process.source)
@@ -58,6 +58,7 @@ def body(process: Process) -> None:
             refuse_fraction=settings.disk_refuse_fraction,
             warn_fraction=settings.disk_warn_fraction,
             conflict_policy=ConflictPolicy(settings.conflict_policy),
+            memory_bytes=settings.memory_bytes,
             audit=AuditEvents(process.settings.site, process.settings.node, process.source),
         )
         relay = Relay(
@@ -115,7 +116,7 @@ async def _serve(
             timeout_graceful_shutdown=int(_DRAIN_S),
         )
     )
-    await dimse.start(settings.dimse_host, settings.dimse_port)
+    await listen(dimse, settings)
     serving = asyncio.create_task(web.serve(sockets=[http_socket]))
     log.info("DICOMweb listener open", extra=fields(url=settings.base_url()))
     relay.start()

@@ -1,7 +1,8 @@
 """Fragments of one data set → one byte sequence, in memory while small, in a file when large.
 
 Nothing is decoded. Memory per object is bounded by ``MEMORY_BYTES``, however large the object is and however small
-its fragments are. A spool that could not take everything says so in ``failure`` and keeps nothing more.
+its fragments are, and that of all objects by the :class:`producers.store.memory.Memory` that they share. A spool
+that could not take everything says so in ``failure`` and keeps nothing more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from producers.store.files import write_all
+from producers.store.memory import Memory
 
 MEMORY_BYTES: Final = 8 * 1024 * 1024
 _COPY_BYTES: Final = 1024 * 1024
@@ -31,6 +33,8 @@ class Spool:
         Where a large one goes while it grows; ``None`` keeps everything in memory.
     is_full
         Whether the disk takes no more.
+    memory
+        Bound that is shared with others; what it does not grant goes to the file. ``None`` counts nothing.
 
     Attributes
     ----------
@@ -40,9 +44,16 @@ class Spool:
         Why not all of them are kept; ``None`` when they are.
     """
 
-    def __init__(self, directory: Path | None = None, is_full: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        is_full: Callable[[], bool] = lambda: False,
+        memory: Memory | None = None,
+    ) -> None:
         self._directory = directory
         self._is_full = is_full
+        self._memory = memory
+        self._granted = 0
         self._parts: list[Buffer] = []
         self._small = bytearray()
         self._file: BinaryIO | None = None
@@ -61,7 +72,7 @@ class Spool:
         self.size += len(fragment)
         if self.failure is not None:
             return
-        if self._directory is not None and self.size > MEMORY_BYTES:
+        if self._directory is not None and not self._may_hold(len(fragment)):
             self._append_to_file(fragment)
         elif len(fragment) < _SMALL_BYTES:
             self._small += fragment
@@ -106,9 +117,26 @@ class Spool:
         """Let go of memory and file."""
         self._parts.clear()
         self._small.clear()
+        self._give_back()
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def _may_hold(self, count: int) -> bool:
+        """Whether a fragment stays in memory."""
+        if self._file is not None or self.size > MEMORY_BYTES:
+            return False
+        if self._memory is None:
+            return True
+        if not self._memory.take(count):
+            return False
+        self._granted += count
+        return True
+
+    def _give_back(self) -> None:
+        granted, self._granted = self._granted, 0
+        if self._memory is not None and granted:
+            self._memory.give(granted)
 
     def _gather(self) -> None:
         if self._small:
@@ -126,7 +154,9 @@ class Spool:
                 for part in self._parts:
                     write_all(self._file.fileno(), part)
                 self._parts.clear()
+                self._give_back()
             write_all(self._file.fileno(), fragment)
         except OSError as error:
             self.failure = error.strerror or "the file system took no more"
             self._parts.clear()
+            self._give_back()

@@ -27,6 +27,7 @@ from producers.store.files import ARTIFACTS, INCOMING, INSTANCES, Written, write
 from producers.store.headers import Headers, is_uid, read_headers
 from producers.store.index import StoredInstance
 from producers.store.jobs import Announce, Announcement, Auditor, Deletion, Put, Rules
+from producers.store.memory import DEFAULT_BYTES, Memory
 from producers.store.outbox import Message, Outbox
 from producers.store.outcome import ConflictPolicy, PutKind, PutOutcome, Received, Refused, Status
 from producers.store.part10 import FileMeta, encode_header
@@ -62,6 +63,7 @@ class InstanceStore:
         box: Outbox,
         watermark: Watermark,
         telemetry: Telemetry,
+        memory: Memory,
     ) -> None:
         self.root = root
         self.outbox = box
@@ -70,6 +72,7 @@ class InstanceStore:
         self._readers = readers
         self._watermark = watermark
         self._telemetry = telemetry
+        self._memory = memory
         self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="store-file")
         self._queries = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="store-read")
 
