@@ -56,11 +56,35 @@ class Commitment:
     tries: int
 
 
-def add(connection: sqlite3.Connection, request: Commitment) -> bool:
-    """Keep a request; returns whether it may be answered with success.
+class TransactionInUse(Exception):
+    """Another request, or one that has its report, came under this Transaction UID."""
 
-    The same request again while the first one waits for its report changes nothing, and is no error: the peer did
-    not get our answer. Anything else under a known transaction is one.
+
+class TooMany(Exception):
+    """More requests wait for their reports than are kept."""
+
+
+def add(connection: sqlite3.Connection, request: Commitment, most: int) -> bool:
+    """Keep a request; returns whether it is new.
+
+    The same request again while the first one waits for its report is none, and no error: the peer did not get
+    our answer.
+
+    Parameters
+    ----------
+    connection
+        Database.
+    request
+        Not decided yet.
+    most
+        Requests that may wait at the same time.
+
+    Raises
+    ------
+    TransactionInUse
+        The peer has used the Transaction UID for something else.
+    TooMany
+        ``most`` are waiting.
     """
     row = connection.execute(
         "SELECT instances, ended_at FROM commitments WHERE peer = ? AND transaction_uid = ?",
@@ -68,7 +92,11 @@ def add(connection: sqlite3.Connection, request: Commitment) -> bool:
     ).fetchone()
     instances = json.dumps(request.instances)
     if row is not None:
-        return row["ended_at"] is None and row["instances"] == instances
+        if row["ended_at"] is None and row["instances"] == instances:
+            return False
+        raise TransactionInUse
+    if pending_count(connection) >= most:
+        raise TooMany
     connection.execute(
         "INSERT INTO commitments (peer, transaction_uid, own_ae_title, instances, requested_at)"
         " VALUES (?, ?, ?, ?, ?)",

@@ -35,7 +35,7 @@ class ProcedureStep:
     status
         Performed Procedure Step Status (0040,0252).
     attributes
-        Everything that was created and set, Explicit VR Little Endian.
+        What was created and set, without text and identity; Explicit VR Little Endian.
     instances
         SOP Instance UIDs of the performed series.
     studies
