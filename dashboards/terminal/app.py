@@ -11,6 +11,7 @@ import typer
 from dashboards.terminal.commands import (
     demo,
     down,
+    poller,
     processes,
     send,
     sql,
@@ -47,6 +48,7 @@ app.command("topics", rich_help_panel=_DAILY)(topics.topics)
 app.command("sql", rich_help_panel=_DAILY)(sql.sql)
 app.command("broker", rich_help_panel=_PROCESSES)(processes.broker)
 app.command("gateway", rich_help_panel=_PROCESSES)(processes.gateway)
+app.command("poller", rich_help_panel=_PROCESSES)(poller.poller)
 app.command("streams", rich_help_panel=_PROCESSES)(processes.streams)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("writer", rich_help_panel=_PROCESSES)(processes.writer)

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from producers.poller.pace import Hours
 
@@ -24,7 +32,7 @@ Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{1,16}$")]
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-_WEB_URL: Final = r"^https?://[^\s/?#]+[^\s?#]*$"
+_WEB_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 def _clock_time(value: Any) -> Any:
@@ -37,6 +45,13 @@ def _clock_time(value: Any) -> Any:
     return time(int(matched[1]), int(matched[2]))
 
 
+def _web_url(text: str) -> str:
+    if _WEB_URL.fullmatch(text) is None:
+        raise ValueError("give an http or https URL without query")
+    return text
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 
 
@@ -170,7 +185,7 @@ class WebSource(_Source):
     """
 
     kind: Literal["dicomweb"]
-    url: str = Field(pattern=_WEB_URL)
+    url: WebUrl
     username: str | None = None
     password_env: str | None = None
     password_file: Path | None = None

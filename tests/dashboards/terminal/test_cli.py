@@ -19,7 +19,7 @@ HEAVY = {
 }  # fmt: skip
 COMMANDS = {
     "api", "broker", "demo", "down", "gateway", "send", "sql", "status", "streams", "study", "topics", "up",
-    "worker", "writer",
+    "poller", "worker", "writer",
 }  # fmt: skip
 
 
