@@ -25,6 +25,7 @@ from producers.arrival import Arrivals
 from producers.audit_events import AuditEvents
 from producers.dicomweb.app import create_app
 from producers.dimse.entity import application_entity, listen
+from producers.dimse.refused import RefusedPeers
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
 from producers.retention import Retention
@@ -70,6 +71,7 @@ def body(process: Process) -> None:
             process.stop.set,
             reframe=registry.url is not None,
             catch_up_per_s=settings.catch_up_per_s,
+            catch_up_after_s=settings.catch_up_after_s,
         )
         retention = _retention(settings, store, kafka, registry, process.instance)
         try:
@@ -106,7 +108,14 @@ async def _serve(
 ) -> None:
     """Listen until the process must stop, then drain."""
     _stop_on_signals(process)
-    dimse = application_entity(settings, store, arrivals.association_released, process.telemetry)
+    audit = AuditEvents(process.settings.site, process.settings.node, process.source)
+    dimse = application_entity(
+        settings,
+        store,
+        arrivals.association_released,
+        process.telemetry,
+        rejected=RefusedPeers(audit, store.announce),
+    )
     web = WebServer(
         uvicorn.Config(
             create_app(store, settings, process.telemetry),
