@@ -129,6 +129,10 @@ class ContextReader:
         """Whether the topic has been read to its end once."""
         return self._read.is_set()
 
+    def orders(self) -> list[ClinicalContext] | None:
+        """What is scheduled; ``None`` while that has not been read."""
+        return self._table.entries() if self.is_read else None
+
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Final
 
@@ -23,8 +24,10 @@ import uvloop
 
 from producers.arrival import Arrivals
 from producers.audit_events import AuditEvents
+from producers.context_table import ContextReader, ScheduledOrders
 from producers.dicomweb.app import create_app
-from producers.dimse.entity import application_entity, listen
+from producers.dimse.entity import application_entity, listen, workflow_services
+from producers.dimse.peer_book import PeerBook
 from producers.dimse.refused import RefusedPeers
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
@@ -74,10 +77,13 @@ def body(process: Process) -> None:
             catch_up_after_s=settings.catch_up_after_s,
         )
         retention = _retention(settings, store, kafka, registry, process.instance)
+        table = ScheduledOrders(settings.worklist_most, settings.worklist_keep_days, _today)
+        reader = ContextReader(kafka, codec_from(registry), process.instance, table)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(process, settings, store, arrivals, relay, http_socket))
+                runner.run(_serve(process, settings, store, arrivals, relay, reader, http_socket))
         finally:
+            reader.close()
             if retention is not None:
                 retention.close()
             relay.close(_RELAY_DRAIN_S)
@@ -104,17 +110,22 @@ async def _serve(
     store: InstanceStore,
     arrivals: Arrivals,
     relay: Relay,
+    reader: ContextReader,
     http_socket: socket.socket,
 ) -> None:
     """Listen until the process must stop, then drain."""
     _stop_on_signals(process)
     audit = AuditEvents(process.settings.site, process.settings.node, process.source)
+    peers = PeerBook(settings.peers_file)
+    workflow = workflow_services(settings, store, arrivals.promised, reader.orders, peers)
     dimse = application_entity(
         settings,
         store,
         arrivals.association_released,
         process.telemetry,
-        rejected=RefusedPeers(audit, store.announce),
+        peers,
+        RefusedPeers(audit, store.announce),
+        workflow,
     )
     web = WebServer(
         uvicorn.Config(
@@ -129,12 +140,21 @@ async def _serve(
     serving = asyncio.create_task(web.serve(sockets=[http_socket]))
     log.info("DICOMweb listener open", extra=fields(url=settings.base_url()))
     relay.start()
+    reader.start()
+    await workflow.start()
     process.ready()
     stopping = asyncio.create_task(asyncio.to_thread(process.stop.wait))
     await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
     process.stop.set()
     web.should_exit = True
     await asyncio.gather(dimse.stop(_DRAIN_S), serving)
+    await workflow.stop()
+    workflow.close()
+
+
+def _today() -> date:
+    """Date at the site."""
+    return datetime.now(UTC).astimezone().date()
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

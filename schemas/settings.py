@@ -140,12 +140,20 @@ class GatewaySettings(_Block):
     dimse_tls_key_password_file: Path | None = None
     dimse_tls_ca: Path | None = Field(default=None, description="PEM, what signs the certificates of peers")
     dimse_tls_mutual: bool = Field(default=True, description="only peers with a certificate of the CA")
+    allow_delete: bool = Field(default=False, description="DELETE over DICOMweb, by everyone who reaches the port")
     disk_refuse_fraction: float = Field(default=0.90, gt=0, le=1, description="refuse with A700 above this use")
     disk_warn_fraction: float = Field(default=0.75, gt=0, le=1)
     conflict_policy: Literal["reject", "keep-first", "replace"] = Field(
         default="reject", description="other content under a SOP Instance UID that is stored"
     )
+    commitment_grace_s: float = Field(
+        default=10.0, ge=0, description="how long instances may still be on their way when asked to be committed"
+    )
+    commitment_report_hours: float = Field(default=24.0, gt=0, description="how long a report is tried")
+    worklist_most: int = Field(default=50_000, ge=1, description="orders that are kept for modalities")
+    worklist_keep_days: int = Field(default=7, ge=0, description="after the last scheduled step of an order")
     catch_up_per_s: float = Field(default=5000, gt=0, description="old events per second after an outage")
+    catch_up_after_s: float = Field(default=30.0, gt=0, description="age from which an event is old, seconds")
     retention_days: float | None = Field(default=None, gt=0, description="unset: studies are kept for ever")
     retention_groups: tuple[str, ...] = Field(
         default=(STREAMS_GROUP, WORKER_GROUP, *WRITER_GROUPS.values()),

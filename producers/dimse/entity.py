@@ -6,6 +6,7 @@ from typing import Final
 
 from producers.dimse import identifier, tls
 from producers.dimse.command import CommandField
+from producers.dimse.commitment_reports import Patience
 from producers.dimse.extended import (
     FIND_CLASSES,
     GET_CLASSES,
@@ -19,6 +20,7 @@ from producers.dimse.limits import Limits
 from producers.dimse.move import Move, Sending
 from producers.dimse.negotiation import Policy
 from producers.dimse.peer_book import PeerBook
+from producers.dimse.promises import Promised
 from producers.dimse.requestor import Timeouts
 from producers.dimse.server import Capacity, DimseServer, Rejected
 from producers.dimse.service import Registry
@@ -26,6 +28,8 @@ from producers.dimse.silence import silence
 from producers.dimse.storage import STORAGE_CLASSES, STORAGE_TRANSFER_SYNTAXES, Hint, Storage, information
 from producers.dimse.tls import TlsContext, TlsFiles
 from producers.dimse.verification import TRANSFER_SYNTAXES, VERIFICATION, Verification
+from producers.dimse.workflow import Surroundings, Workflow
+from producers.dimse.worklist import Orders
 from producers.store.store import InstanceStore
 from producers.telemetry import Telemetry
 from schemas.errors import ConfigurationError
@@ -44,6 +48,7 @@ def application_entity(
     telemetry: Telemetry,
     peers: PeerBook | None = None,
     rejected: Rejected | None = None,
+    workflow: Workflow | None = None,
 ) -> DimseServer:
     """DICOM listener, not yet listening.
 
@@ -61,6 +66,8 @@ def application_entity(
         Known application entities; ``None`` reads the file of the settings.
     rejected
         Told of each rejected association.
+    workflow
+        Services around storing; ``None`` offers none of them.
 
     Raises
     ------
@@ -79,6 +86,8 @@ def application_entity(
         information,
     )
     _register_retrieval(registry, settings, store, peers)
+    if workflow is not None:
+        workflow.register(registry)
     return DimseServer(
         Policy(
             settings.ae_title,
@@ -125,6 +134,40 @@ def _register_retrieval(
         ),
     ):
         registry.register(service, command, classes, identifier.TRANSFER_SYNTAXES, information_of)
+
+
+def workflow_services(
+    settings: GatewaySettings, store: InstanceStore, promised: Promised, orders: Orders, peers: PeerBook
+) -> Workflow:
+    """Services around storing; who opens them starts, stops and closes them.
+
+    Parameters
+    ----------
+    settings
+        Patience, and certificates.
+    store
+        Where instances and the outbox are.
+    promised
+        Makes the hint that a study has so many instances.
+    orders
+        What is scheduled.
+    peers
+        Where reports go.
+
+    Raises
+    ------
+    ConfigurationError
+        Their database cannot be opened.
+    """
+    files = tls_files(settings)
+    surroundings = Surroundings(
+        promised,
+        orders,
+        peers.current,
+        lambda: None if files is None else tls.context(files, server_side=False),
+    )
+    patience = Patience(settings.commitment_grace_s, settings.commitment_report_hours * 3600)
+    return Workflow(store, surroundings, patience, Timeouts(10.0, 15.0, min(30.0, settings.idle_timeout_s)))
 
 
 def tls_files(settings: GatewaySettings) -> TlsFiles | None:
