@@ -93,12 +93,11 @@ def _bytes(value: object) -> bytes:
 
 
 def _vr(tag: BaseTag, stated: str | None) -> str:
-    if stated not in (None, "UN"):
-        return str(stated)
+    """By the dictionary: what the peer states may be UN, or wrong."""
     try:
         return dictionary_VR(tag).partition(" ")[0]
     except KeyError:
-        return "UN"
+        return stated or "UN"
 
 
 def _text(raw: bytes, vr: str, charset: bytes | None, little_endian: bool) -> str:
