@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from producers.dicomweb.artifact_routes import ArtifactRoutes
+from producers.dicomweb.delete_routes import DeleteRoutes
 from producers.dicomweb.measured import Measured
 from producers.dicomweb.problem import on_http_exception
 from producers.dicomweb.qido_routes import QidoRoutes
@@ -51,14 +52,15 @@ def create_app(store: InstanceStore, settings: GatewaySettings, telemetry: Telem
     telemetry
         Observes each request under its route template, never under a UID.
     """
-    return create_service_app(Service(store, settings.base_url()), telemetry)
+    service = Service(store, settings.base_url(), allow_delete=settings.allow_delete)
+    return create_service_app(service, telemetry)
 
 
 def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
     """Application of a service with its own limits; see :func:`create_app`."""
     read_without_validation()
     qido, wado, stow = QidoRoutes(service), WadoRoutes(service), StowRoutes(service)
-    artifacts, images = ArtifactRoutes(service), RenderedRoutes(service)
+    artifacts, images, deletion = ArtifactRoutes(service), RenderedRoutes(service), DeleteRoutes(service)
     table: list[tuple[str, str, Handler]] = [
         ("GET", f"{ROOT}/studies", qido.studies),
         ("POST", f"{ROOT}/studies", stow.store),
@@ -66,6 +68,9 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
         ("GET", f"{ROOT}/instances", qido.instances),
         ("GET", _STUDY, wado.instances),
         ("POST", _STUDY, stow.store),
+        ("DELETE", _STUDY, deletion.delete),
+        ("DELETE", _SERIES, deletion.delete),
+        ("DELETE", _INSTANCE, deletion.delete),
         ("GET", f"{_STUDY}/metadata", wado.metadata),
         ("GET", f"{_STUDY}/series", qido.series),
         ("GET", f"{_STUDY}/instances", qido.instances),

@@ -30,12 +30,15 @@ class Service:
         Root of the service as clients see it, without a trailing slash.
     max_part_bytes, max_artifact_bytes
         Largest instance of a STOW request and largest artifact, in bytes.
+    allow_delete
+        Whether clients may delete.
     """
 
     store: InstanceStore
     base_url: str
     max_part_bytes: int = MAX_PART_BYTES
     max_artifact_bytes: int = MAX_ARTIFACT_BYTES
+    allow_delete: bool = False
 
 
 def uid_from_path(request: Request, name: str) -> str:

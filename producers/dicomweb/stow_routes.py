@@ -56,6 +56,13 @@ class StowRoutes:
         addressed = uid_from_path(request, "study") if "study" in request.path_params else None
         media_type = accepted_type(request, (DICOM_JSON, JSON))
         boundary = _boundary(request.headers.get("content-type", ""))
+        if self._service.store.is_full():
+            # Before the body is read: a client that waits for 100-continue (RFC 9110 10.1.1) does not send it.
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the gateway's disk is full to the mark: free space, then send the request again",
+                {"Retry-After": str(RETRY_AFTER_S)},
+            )
         outcomes = await self._receive(request, boundary, addressed)
         if not outcomes:
             raise Problem(

@@ -145,6 +145,10 @@ class InstanceStore:
         watermark = Watermark(root, refuse_fraction, warn_fraction, on_warning=_telling(audit, writer, clock))
         return cls(root, lock, writer, readers, box, watermark, telemetry, Memory(memory_bytes))
 
+    def is_full(self) -> bool:
+        """Whether the disk is above the upper mark, so that nothing can be stored now."""
+        return self._watermark.refuses()
+
     def new_spool(self) -> Spool:
         """Place for the data set of an instance that is being received."""
         return Spool(self.root / INCOMING, self._watermark.refuses, self._memory)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import generate_uid
 
-from producers.store import PutKind, PutOutcome, Status
+from producers.store import PutKind, PutOutcome, Received, Status
 from schemas.events import Origin
 from tests.producers.dicomweb.conftest import Gateway
 from tests.producers.dicomweb.objects import MALFORMED, STOW_TYPE, data_set_bytes, mr_image, part10, stow_body
@@ -181,6 +183,38 @@ def test_full_disk_is_503_with_retry_after(
     response = send(http, [part10(mr_image())])
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) > 0
+
+
+def test_full_disk_is_said_before_the_body_is_sent(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.store, "is_full", lambda: True)
+    host, port = gateway.root_url.removeprefix("http://").split(":")
+    head = (
+        "POST /dicom-web/studies HTTP/1.1\r\nHost: gateway\r\nExpect: 100-continue\r\n"
+        f"Content-Length: 1000000000\r\nContent-Type: {STOW_TYPE}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 30" in answer.lower()
+    assert list((gateway.store.root / "incoming").iterdir()) == []
+
+
+def test_disk_that_fills_up_during_a_request_refuses_the_rest(
+    gateway: Gateway, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, stored = gateway.store.put, []
+
+    async def until_full(received: Received) -> PutOutcome:
+        if stored:
+            return PutOutcome(PutKind.REFUSED, Status.OUT_OF_RESOURCES, "the disk is full")
+        stored.append(received)
+        return await put(received)
+
+    monkeypatch.setattr(gateway.store, "put", until_full)
+    response = send(http, [part10(mr_image()), part10(mr_image())])
+    assert response.status_code == 202
+    assert failures(response) == [Status.OUT_OF_RESOURCES]
 
 
 def test_invalid_study_uid_in_the_path(http: httpx.Client) -> None:
