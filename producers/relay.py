@@ -73,6 +73,8 @@ class Relay:
         Called when the relay must not go on; see ``failure``.
     catch_up_per_s
         Old normal rows per second after an outage.
+    catch_up_after_s
+        Age from which a row is old, seconds.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Relay:
         *,
         reframe: bool = False,
         catch_up_per_s: float = 5000.0,
+        catch_up_after_s: float = 30.0,
     ) -> None:
         self.failure: PermanentRejection | None = None
         self._outbox = outbox
@@ -98,7 +101,7 @@ class Relay:
         # mistake has numbers of its own, and they must not make ours look published.
         key = f"{identity.gateway}/{outbox.identity:08x}"
         self._position_keys = {Lane.NORMAL: key, Lane.URGENT: f"{key}/urgent"}
-        self._pace = Pace(catch_up_per_s)
+        self._pace = Pace(catch_up_per_s, catch_up_after_s)
         self._telemetry = telemetry
         self._on_failure = on_failure
         self._stop = threading.Event()

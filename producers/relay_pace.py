@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-#: A normal row older than this says that there was an outage, in seconds.
-OLD_S: Final = 30.0
 #: The allowance that may be saved up, in seconds of the rate: it evens out the length of transactions.
 _SAVED_S: Final = 0.25
 
@@ -21,10 +19,13 @@ class Pace:
     ----------
     rows_per_s
         Rate at which old rows go.
+    old_s
+        A normal row older than this says that there was an outage, seconds.
     """
 
-    def __init__(self, rows_per_s: float) -> None:
+    def __init__(self, rows_per_s: float, old_s: float) -> None:
         self._rate = rows_per_s
+        self._old_s = old_s
         self._allowance = 0.0
         self._at: float | None = None
 
@@ -40,7 +41,7 @@ class Pace:
         most
             Rows of a batch.
         """
-        if oldest_s < OLD_S:
+        if oldest_s < self._old_s:
             self._at = None
             return most
         if self._at is None:

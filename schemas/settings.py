@@ -141,7 +141,6 @@ class GatewaySettings(_Block):
     dimse_tls_ca: Path | None = Field(default=None, description="PEM, what signs the certificates of peers")
     dimse_tls_mutual: bool = Field(default=True, description="only peers with a certificate of the CA")
     allow_delete: bool = Field(default=False, description="DELETE over DICOMweb, by everyone who reaches the port")
-    allow_delete: bool = Field(default=False, description="DELETE over DICOMweb, by everyone who reaches the port")
     disk_refuse_fraction: float = Field(default=0.90, gt=0, le=1, description="refuse with A700 above this use")
     disk_warn_fraction: float = Field(default=0.75, gt=0, le=1)
     conflict_policy: Literal["reject", "keep-first", "replace"] = Field(

@@ -16,7 +16,7 @@ from typing import Final
 from producers.store.attributes import INSTANCE, SERIES, STUDY, Attribute
 from producers.store.migrations import migrate
 from producers.store.person_name import fuzzy, literal
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DestinationUnavailable
 
 SCHEMA_VERSION: Final = 2
 
@@ -78,6 +78,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
     ------
     ConfigurationError
         The file is no index of this release, or cannot be opened.
+    DestinationUnavailable
+        The disk takes no more; another start works once it does.
     """
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -99,11 +101,21 @@ def open_writer(path: Path) -> sqlite3.Connection:
         if identity_of(connection) == 0:
             connection.execute(f"PRAGMA application_id={1 + secrets.randbelow(2**31 - 1)}")
     except sqlite3.Error as error:
+        if _is_full(error):
+            raise DestinationUnavailable(
+                f"the index {path} cannot be opened ({error}): free space on the disk of SCANSTREAM_DATA_DIR"
+            ) from error
         raise ConfigurationError(
             f"the index {path} cannot be opened ({error}): check SCANSTREAM_DATA_DIR, or move the index away "
             "and it is rebuilt from the stored files"
         ) from error
     return connection
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    """A full disk shows as such, or as a failed write of the files beside the database."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def identity_of(connection: sqlite3.Connection) -> int:

@@ -38,7 +38,7 @@ def dump(bootstrap: str, topics: list[Topic] | None = None, codec: Codec | None 
         consumer.assign(parts)
         open_parts = {(part.topic, part.partition) for part in parts}
         while open_parts:
-            for message in consumer.consume(1000, timeout=5.0):
+            for message in consumer.consume(1000, timeout=0.1):
                 error = message.error()
                 if error is not None:
                     open_parts.discard((str(message.topic()), int(message.partition() or 0)))
