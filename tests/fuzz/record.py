@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydicom.dataset import Dataset
 from pynetdicom.pdu_primitives import (
     AsynchronousOperationsWindowNegotiation,
     ImplementationVersionNameNotification,
@@ -23,6 +24,7 @@ from pynetdicom.pdu_primitives import (
     UserIdentityNegotiation,
 )
 
+from producers.dimse.identifier import TRANSFER_SYNTAXES as SERVICE_SYNTAXES
 from producers.dimse.message import encode_command
 from producers.dimse.pdu import PduStream, PduType
 from producers.dimse.silence import silence
@@ -72,6 +74,7 @@ def main() -> None:
         _seed("association", who, _WHOLE + stream)
         _from_association(who, stream)
     _from_files()
+    _from_requests()
     for number, text in enumerate(_SEARCHES):
         _seed("search", f"seed-{number}", bytes([number % 3]) + text.encode())
     for number, text in enumerate(_ACCEPTS):
@@ -169,6 +172,69 @@ _CHOSEN = (
     "nested_priv",
     "un_sequence",
     "rtplan",
+)
+
+
+def _from_requests() -> None:
+    """Data sets of queries, and of the N-services."""
+    for number, keywords in enumerate(_KEYS):
+        query = Dataset()
+        query.SpecificCharacterSet = "ISO_IR 192"
+        for keyword, value in keywords.items():
+            setattr(query, keyword, value)
+        for syntax in range(3):
+            data = encoded(query, SERVICE_SYNTAXES[syntax])
+            _seed("identifier", f"query-{number}-{syntax}", bytes([syntax | number << 2]) + data)
+    for number, keywords in enumerate(_NOTIFICATIONS):
+        attributes = Dataset()
+        for keyword, value in keywords.items():
+            setattr(attributes, keyword, value)
+        _seed("notification", f"service-{number}", bytes([number << 2]) + encoded(attributes, SERVICE_SYNTAXES[0]))
+
+
+def _item(**values: Any) -> Dataset:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
+
+
+_REFERENCE = {"ReferencedSOPClassUID": MR, "ReferencedSOPInstanceUID": "1.2.3.4"}
+_KEYS: tuple[dict[str, Any], ...] = (
+    {"QueryRetrieveLevel": "STUDY", "PatientName": "Шев*", "StudyDate": "20260101-", "ModalitiesInStudy": "CT"},
+    {
+        "QueryRetrieveLevel": "SERIES",
+        "StudyInstanceUID": "1.2",
+        "RequestAttributesSequence": [_item(RequestedProcedureID="R?")],
+        "NumberOfSeriesRelatedInstances": None,
+    },
+    {"QueryRetrieveLevel": "PATIENT", "PatientID": "1", "NumberOfPatientRelatedStudies": None, "StudyTime": "-12"},
+    {
+        "PatientName": "*^Окс*",
+        "ScheduledProcedureStepSequence": [
+            _item(Modality="MR", ScheduledProcedureStepStartDate="20260101-20260102", ScheduledStationAETitle="M*")
+        ],
+    },
+)
+_STARTED: dict[str, Any] = {
+    "ScheduledStepAttributesSequence": [_item(StudyInstanceUID="1.2.3")],
+    "PerformedProcedureStepID": "P",
+    "PerformedStationAETitle": "MR1",
+    "PerformedProcedureStepStartDate": "20260101",
+    "PerformedProcedureStepStartTime": "0945",
+    "PerformedProcedureStepStatus": "IN PROGRESS",
+    "Modality": "MR",
+}
+_NOTIFICATIONS: tuple[dict[str, Any], ...] = (
+    {"TransactionUID": "1.2.3", "ReferencedSOPSequence": [_item(**_REFERENCE)]},
+    {
+        "StudyInstanceUID": "1.2.3",
+        "ReferencedSeriesSequence": [
+            _item(ReferencedSOPSequence=[_item(**_REFERENCE, InstanceAvailability="ONLINE")])
+        ],
+    },
+    _STARTED,
+    _STARTED | {"PerformedSeriesSequence": [_item(ReferencedImageSequence=[_item(**_REFERENCE)])]},
 )
 
 

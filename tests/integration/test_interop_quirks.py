@@ -52,7 +52,7 @@ def status_of(listener: Listener, association: bytes, message: bytes) -> int | N
 
 
 def test_a_proposed_window_of_operations_may_be_used_at_once(listener: Listener) -> None:
-    """dcm4che proposes 0/0 (unlimited); the answers come in order, whatever was negotiated."""
+    """dcm4che proposes 0/0 (unlimited); answers may come in any order then (PS3.7 D.3.3.3)."""
     window = AsynchronousOperationsWindowNegotiation()
     window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 0
     count = 20
@@ -61,7 +61,7 @@ def test_a_proposed_window_of_operations_may_be_used_at_once(listener: Listener)
         sops = [f"{SOP}.{number}" for number in range(count)]
         peer.send(b"".join(store_request(sop, encoded(image(sop))) for sop in sops))
         answers = [response_of(peer) for _ in range(count)]
-    assert [answer.sop_instance_uid for answer in answers] == sops
+    assert sorted(str(answer.sop_instance_uid) for answer in answers) == sorted(sops)
     assert {answer.status for answer in answers} == {0}
 
 
