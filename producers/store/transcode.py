@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Final
 
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -41,7 +41,7 @@ _SWAPPED: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 class CannotDecode(Exception):
-    """The pixel data is broken, so that its decoder fails."""
+    """The data set or its pixel data is broken, so that a reader or decoder fails."""
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:
@@ -56,7 +56,7 @@ def can_decode(transfer_syntax_uid: str) -> bool:
 
 @contextmanager
 def decoding(stored: StoredInstance) -> Iterator[None]:
-    """Translate whatever a decoder raises.
+    """Translate whatever a decoder or a reader raises.
 
     Raises
     ------
@@ -83,26 +83,27 @@ def converted(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
     Raises
     ------
     CannotDecode
-        The pixel data is broken.
+        The pixel data, or the data set around it, is broken.
     OSError
         The file is gone.
     """
     target = UID(transfer_syntax_uid)
-    data_set = dcmread(stored.path)
-    if stored.transfer_syntax_uid not in _REWRITTEN and "PixelData" in data_set:
-        with decoding(stored):
+    with stored.path.open("rb") as file, decoding(stored):
+        data_set = dcmread(file)
+        if stored.transfer_syntax_uid not in _REWRITTEN and "PixelData" in data_set:
             data_set.decompress(as_rgb=False, generate_instance_uid=False)
-    if (stored.transfer_syntax_uid == EXPLICIT_BIG) == target.is_little_endian:
-        _swap(data_set)
-    data_set.file_meta.TransferSyntaxUID = target
-    buffer = BytesIO()
-    data_set.save_as(
-        buffer,
-        implicit_vr=target.is_implicit_VR,
-        little_endian=target.is_little_endian,
-        enforce_file_format=True,
-    )
-    return buffer.getvalue()
+        if (stored.transfer_syntax_uid == EXPLICIT_BIG) == target.is_little_endian:
+            _swap(data_set)
+        data_set.file_meta.TransferSyntaxUID = target
+        buffer = BytesIO()
+        dcmwrite(
+            buffer,
+            data_set,
+            implicit_vr=target.is_implicit_VR,
+            little_endian=target.is_little_endian,
+            enforce_file_format=True,
+        )
+        return buffer.getvalue()
 
 
 def to_explicit_little(stored: StoredInstance) -> bytes:
