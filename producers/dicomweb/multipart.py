@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Literal
 
+MAX_BOUNDARY_CHARACTERS: Final = 256
 MAX_PART_HEADER_BYTES: Final = 16 * 1024
 
 _CRLF: Final = b"\r\n"
@@ -62,7 +63,7 @@ class MultipartReader:
     Parameters
     ----------
     boundary
-        The ``boundary`` parameter of the media type, 1 to 70 characters.
+        The ``boundary`` parameter of the media type, 1 to 256 characters.
     max_part_bytes
         Largest body of a part, in bytes.
 
@@ -73,8 +74,9 @@ class MultipartReader:
     """
 
     def __init__(self, boundary: str, max_part_bytes: int) -> None:
-        if not 1 <= len(boundary) <= 70 or not boundary.isascii():
-            raise MalformedMultipart("the boundary must have 1 to 70 ASCII characters (RFC 2046 5.1.1)")
+        # RFC 2046 5.1.1 allows 70; Orthanc's DICOMweb client sends 73.
+        if not 1 <= len(boundary) <= MAX_BOUNDARY_CHARACTERS or not boundary.isascii():
+            raise MalformedMultipart(f"the boundary must have 1 to {MAX_BOUNDARY_CHARACTERS} ASCII characters")
         self._delimiter = f"\r\n--{boundary}".encode()
         self._max_part_bytes = max_part_bytes
         self._state = _State.PREAMBLE
