@@ -38,6 +38,9 @@ MAX_ROWS: Final = 500
 MAX_BYTES: Final = 8 * 1024 * 1024
 
 _RETRY_S: Final = 1.0
+#: Least time between the beginnings of two transactions that are not full. A transaction costs the broker about as
+#: much as taking an instance in costs us: one per instance would halve what a node takes in.
+_GATHER_S: Final = 0.05
 _MEASURE_EVERY_S: Final = 5.0
 #: A transaction that outlived its timeout looks like being fenced; twice within this time it is a real rival.
 _FENCED_AGAIN_S: Final = 60.0
@@ -177,7 +180,10 @@ class Relay:
             self._outbox.committed.clear()
             rows = self._next_rows()
             if rows:
+                began = time.monotonic()
                 self._publish(publisher, rows)
+                if len(rows) < MAX_ROWS:
+                    self._stop.wait(max(0.0, began + _GATHER_S - time.monotonic()))
             self._measure()
             if not rows:
                 self._outbox.committed.wait(self._pace.wait_s() or _RETRY_S)
