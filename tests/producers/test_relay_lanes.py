@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.events import ArrivalHint, InstanceStored
 from schemas.settings import KafkaSettings
+from schemas.topics import PARTITIONS, Topic
+from tests.integration.log_dump import dump
 from tests.producers.listener import ARRIVALS
 from tests.producers.store.data import image, put
 from tests.producers.test_relay import new_relay, published, running
@@ -72,20 +75,29 @@ def test_a_hint_is_not_before_any_instance_of_its_study(store: InstanceStore) ->
     assert lanes(store) == [Lane.URGENT] * 4 + [Lane.NORMAL] * 2
 
 
+def beside(study: str) -> str:
+    """Another study that the producer puts on the same partition (CRC-32 of the key)."""
+    while True:
+        found = new_study()
+        if zlib.crc32(found.encode()) % PARTITIONS == zlib.crc32(study.encode()) % PARTITIONS:
+            return found
+
+
 def test_urgent_rows_pass_normal_ones_and_each_study_keeps_its_order(kafka: str, store: InstanceStore) -> None:
-    normal = [new_study() for _ in range(4)]
     urgent = new_study()
+    normal = [beside(urgent) for _ in range(4)]
     for study in normal:
         fill(store, study)
     fill(store, urgent, urgent=True)
-    gateway = new_study()
-    with running(new_relay(store, kafka, gateway)):
+    with running(new_relay(store, kafka, new_study())):
         wait_for(lambda: store.outbox.backlog(0)[0] == 0, "an empty outbox")
-    for study in (*normal, urgent):
-        assert kinds(kafka, study) == WHOLE
-    # In one partition the urgent study stands before normal ones that came before it; times tell it for all.
-    after = [event for study in normal for event in published(kafka, study)]
-    assert len(after) == 16
+    logged = [
+        entry for entry in dump(kafka, [Topic.INSTANCES]) if entry.event.study_instance_uid in (urgent, *normal)
+    ]
+    assert len({entry.partition for entry in logged}) == 1
+    order = [entry.event.study_instance_uid for entry in logged]
+    assert order == [urgent] * 4 + [study for study in normal for _ in range(4)]
+    assert [type(entry.event).__name__ for entry in logged] == WHOLE * 5
 
 
 def test_urgent_rows_are_not_held_back_while_normal_ones_catch_up(kafka: str, tmp_path: Path) -> None:
