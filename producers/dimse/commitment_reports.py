@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Protocol
@@ -40,8 +40,8 @@ _REMEMBER_S: Final = 7 * 86_400.0
 _IDLE_S: Final = 60.0
 #: Peers that are called at the same time.
 _CALLS: Final = 4
-#: At a stop, calls that are under way have so many seconds: what a peer has heard it should not hear again.
-_LAST_CALL_S: Final = 5.0
+#: At a stop, reports that are under way have so many seconds: what a peer has heard it should not hear again.
+_LAST_REPORT_S: Final = 5.0
 
 
 class Call(Protocol):
@@ -120,7 +120,7 @@ class CommitmentReports:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._called: set[tuple[str, str]] = set()
-        self._calling: set[asyncio.Future[list[int]]] = set()
+        self._reporting: set[asyncio.Task[Any]] = set()
         self._slots = asyncio.Semaphore(_CALLS)
         self._wake = asyncio.Event()
 
@@ -140,9 +140,8 @@ class CommitmentReports:
 
     async def stop(self) -> None:
         """End soon; what is not reported stays for the next start."""
-        if self._calling:
-            await asyncio.wait(self._calling, timeout=_LAST_CALL_S)
-            await asyncio.sleep(0)
+        if self._reporting:
+            await asyncio.wait(set(self._reporting), timeout=_LAST_REPORT_S)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -171,12 +170,12 @@ class CommitmentReports:
             command = rules.report_command(event_type_id)
             data = encode(information, session.contexts[context_id].transfer_syntax)
             try:
-                answer = await session.link.request(context_id, command, (data,))
+                with self._under_way():
+                    answer = await session.link.request(context_id, command, (data,))
+                    if await self._settled(decided, answer.status or 0, "on the association of the request"):
+                        return
             except AssociationLost as lost:
                 log.info("storage commitment report goes another way", extra=_fields(decided, reason=str(lost)))
-            else:
-                if await self._settled(decided, answer.status or 0, "on the association of the request"):
-                    return
         await self._database.run(
             partial(commitments.put_off, commitment=decided, next_try_at=self._clock(), tries=0)
         )
@@ -222,22 +221,32 @@ class CommitmentReports:
     async def _call_peer(self, pair: tuple[str, str], reports: Sequence[Commitment]) -> None:
         try:
             async with self._slots:
-                statuses, reason = await self._answers(reports)
-            await self._note(reports, statuses, reason)
+                with self._under_way():
+                    statuses, reason = await self._answers(reports)
+                    await self._note(reports, statuses, reason)
         finally:
             self._called.discard(pair)
             self._wake.set()
 
     async def _answers(self, reports: Sequence[Commitment]) -> tuple[list[int], str]:
         """Statuses of the first reports, and why there are none of the others."""
-        call = in_thread(partial(self._call, reports))
-        self._calling.add(call)
         try:
-            return await call, "the association ended before the peer answered"
+            statuses = await in_thread(partial(self._call, reports))
         except (ConfigurationError, DestinationUnavailable, PermanentRejection) as error:
             return [], str(error)
+        return statuses, "the association ended before the peer answered"
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """A peer is hearing something, and its answer is not written down yet."""
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover - only tasks come here
+            raise RuntimeError("not in a task")
+        self._reporting.add(task)
+        try:
+            yield
         finally:
-            self._calling.discard(call)
+            self._reporting.discard(task)
 
     async def _note(self, reports: Sequence[Commitment], statuses: Sequence[int], reason: str) -> None:
         for commitment, status in zip(reports, statuses, strict=False):
