@@ -9,12 +9,10 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from producers.dimse import availability, commitment, find_query, procedure_step, retrieve_request, worklist_query
-from producers.dimse.data_sets import Refusal
-from producers.dimse.data_sets import decode as decode_data_set
+from producers.dimse.data_sets import INVALID_ARGUMENT_VALUE, Refusal, _read
 from producers.dimse.extended import FIND_CLASSES, MOVE_CLASSES, agreed, find_information
 from producers.dimse.identifier import TRANSFER_SYNTAXES, Keys, decode, encode
 from producers.store.query import build
-from producers.tolerance import read_without_validation
 from schemas.errors import InvalidMessage
 from schemas.events import ClinicalContext, ScheduledProcedureStep, WorklistItem
 
@@ -84,16 +82,10 @@ _SERVICES: Final[tuple[Callable[[Dataset], object], ...]] = (
 
 
 def notification(data: bytes) -> None:
-    """What an N-service understands, or a refusal; what the library makes of broken bytes ends before that."""
+    """What an N-service understands, or a refusal with a short sentence, whatever the library makes of the bytes."""
     mode, syntax, body = _cut(data)
-    read_without_validation()
     try:
-        attributes = decode_data_set(body, syntax)
-        list(attributes.iterall())
-    except Exception:  # noqa: BLE001 - as in the gateway: bytes of a peer break the library in any way
-        return
-    try:
-        _SERVICES[mode >> 2 & 3](attributes)
+        _read(body, syntax, _SERVICES[mode >> 2 & 3], INVALID_ARGUMENT_VALUE)
     except Refusal as refusal:
         assert len(refusal.sentence) < _SENTENCE
 
