@@ -19,7 +19,8 @@ from producers.dimse.negotiation import Policy, Rejection
 from producers.dimse.peers import Peers
 from producers.dimse.service import Registry
 from producers.dimse.silent import Silent
-from producers.dimse.tls import TlsAccept, TlsContext
+from producers.dimse.tls import TlsContext
+from producers.dimse.tls_listener import Handshake, TlsListener
 from producers.telemetry import Telemetry
 from schemas.errors import ConfigurationError
 from schemas.logs import fields
@@ -30,7 +31,7 @@ _BACKLOG: Final = 1024
 _SAY_EVERY_S: Final = 10.0
 
 #: A connection that may be closed before it holds an association.
-_Connection = Association | TlsAccept
+_Connection = Association | Handshake
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class DimseServer:
         self._associations: set[Association] = set()
         self._silent: Silent[_Connection] = Silent(capacity.silent, capacity.silent_of_one_address)
         self._held: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._stopping = False
         self._empty = asyncio.Event()
         self._run = uuid.uuid4().hex[:12]
@@ -119,16 +120,17 @@ class DimseServer:
             The port cannot be opened.
         """
         loop = asyncio.get_running_loop()
-        handshake_s = self._limits.artim_timeout_s
 
         def association() -> Association:
             return Association(self, self._policy, self._registry, self._limits, loop)
 
-        def secured() -> asyncio.Protocol:
-            return association() if tls is None else TlsAccept(self, tls, association, loop, handshake_s)
-
+        server: asyncio.Server | TlsListener
         try:
-            server = await loop.create_server(secured, host, port, backlog=_BACKLOG)
+            if tls is None:
+                server = await loop.create_server(association, host, port, backlog=_BACKLOG)
+            else:
+                server = TlsListener(self, tls, association, self._limits.artim_timeout_s, loop)
+                server.start(host, port, _BACKLOG)
         except OSError as error:
             setting = "SCANSTREAM_GATEWAY_DIMSE_PORT" if tls is None else "SCANSTREAM_GATEWAY_DIMSE_TLS_PORT"
             raise ConfigurationError(

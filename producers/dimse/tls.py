@@ -1,4 +1,4 @@
-"""Certificate files → TLS for DICOM, and TCP connections → secure ones (PS3.15 B.9 to B.12, RFC 9325).
+"""Certificate files → TLS for DICOM (PS3.15 B.9 to B.12, RFC 9325).
 
 TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, which is within the Non-Downgrading BCP 195
 profile and the BCP 195 RFC 8996, 9325 ones; the peer shows a certificate too. Guarantee: files that are replaced
@@ -7,16 +7,14 @@ count from the next connection on; with a mistake in them the last good ones sta
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final
 
-from producers.dimse.association import Association, caller_of
 from producers.watched import Watched
 from schemas.errors import ConfigurationError
 from schemas.logs import fields
@@ -24,7 +22,6 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _CHECK_EVERY_S: Final = 1.0
-_SHUTDOWN_TIMEOUT_S: Final = 5.0
 #: RFC 9325 4.2; those of TLS 1.3 are all of that kind.
 _CIPHERS: Final = ":".join(
     f"ECDHE-{key}-AES{size}" for size in ("256-GCM-SHA384", "128-GCM-SHA256") for key in ("ECDSA", "RSA")
@@ -78,7 +75,7 @@ def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
         made.load_cert_chain(files.certificate, files.key, password or "")
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"the DICOM TLS certificate {files.certificate} or its key cannot be used ({_reason(error)}): check "
+            f"the DICOM TLS certificate {files.certificate} or its key cannot be used ({reason_of(error)}): check "
             "both files, and the password file"
         ) from error
     if files.ca is not None:
@@ -86,7 +83,7 @@ def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
             made.load_verify_locations(files.ca)
         except OSError as error:
             raise ConfigurationError(
-                f"SCANSTREAM_GATEWAY_DIMSE_TLS_CA {files.ca} cannot be used ({_reason(error)}): name a PEM file"
+                f"SCANSTREAM_GATEWAY_DIMSE_TLS_CA {files.ca} cannot be used ({reason_of(error)}): name a PEM file"
             ) from error
     if not server_side:
         # Certificates of devices name the device, seldom the address that it has today.
@@ -134,98 +131,6 @@ class TlsContext:
         return self._context
 
 
-class TlsHost(Protocol):
-    """What a handshake needs of the server that holds it."""
-
-    def connected(self, connection: TlsAccept, address: str) -> None:
-        """A handshake begins."""
-        ...
-
-    def ended(self, connection: TlsAccept) -> None:
-        """It has ended, well or not."""
-        ...
-
-
-class TlsAccept(asyncio.Protocol):
-    """A TCP connection until it is secure; then an association has it.
-
-    Parameters
-    ----------
-    host
-        Counts it among the connections without an association.
-    tls
-        Certificates as they are now.
-    association
-        Makes the protocol object of a secure connection.
-    loop
-        Runs the handshake.
-    timeout_s
-        For the handshake, seconds.
-    """
-
-    def __init__(
-        self,
-        host: TlsHost,
-        tls: TlsContext,
-        association: Callable[[], Association],
-        loop: asyncio.AbstractEventLoop,
-        timeout_s: float,
-    ) -> None:
-        self._host = host
-        self._tls = tls
-        self._association = association
-        self._loop = loop
-        self._timeout_s = timeout_s
-        self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._early = bytearray()
-        self._lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A peer connects: begin the handshake."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._host.connected(self, caller_of(transport).address)
-        self._task = self._loop.create_task(self._secure(self._transport))
-
-    def data_received(self, data: bytes) -> None:
-        """What the peer sends right after the handshake, before the association has the connection."""
-        self._early += data
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """The peer is gone before an association has the connection."""
-        self._lost = True
-
-    def close_now(self) -> None:
-        """End at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def _secure(self, plain: asyncio.Transport) -> None:
-        address = caller_of(plain).address
-        try:
-            secure = await self._loop.start_tls(
-                plain,
-                self,
-                self._tls.current(),
-                server_side=True,
-                ssl_handshake_timeout=self._timeout_s,
-                ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
-            )
-        except (OSError, TimeoutError) as error:
-            log.warning("TLS handshake failed", extra=fields(address=address, reason=_reason(error)))
-            plain.abort()
-            return
-        finally:
-            self._host.ended(self)
-        if secure is None or self._lost:
-            return
-        association = self._association()
-        secure.set_protocol(association)
-        association.connection_made(secure)
-        if self._early:
-            association.data_received(bytes(self._early))
-
-
 def _password(path: Path | None) -> str | None:
     if path is None:
         return None
@@ -238,7 +143,7 @@ def _password(path: Path | None) -> str | None:
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Short words of OpenSSL or the system, which hold nothing of the peer."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
