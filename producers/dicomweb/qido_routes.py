@@ -5,15 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producers.dicomweb.included import include
-from producers.dicomweb.media import DICOM_JSON, JSON
 from producers.dicomweb.problem import Problem
 from producers.dicomweb.query import QidoQuery, parse_query, result
-from producers.dicomweb.requests import Service, accepted_type, uid_from_path
+from producers.dicomweb.requests import Service, data_set_type, uid_from_path
+from producers.dicomweb.streaming import data_sets_response
 from producers.store import Level
 from schemas.errors import InvalidMessage
 
@@ -46,7 +45,7 @@ class QidoRoutes:
         return await self._search(request, "instance")
 
     async def _search(self, request: Request, level: Level) -> Response:
-        media_type = accepted_type(request, (DICOM_JSON, JSON))
+        media_type = data_set_type(request)
         path = {
             keyword: uid_from_path(request, name)
             for name, keyword in _PATH_KEYS.items()
@@ -68,7 +67,7 @@ class QidoRoutes:
             warnings += await include(store, level, found, query, self._service.base_url)
         response = Response(status_code=int(HTTPStatus.NO_CONTENT))
         if found:
-            response = Response(orjson.dumps(found), media_type=media_type)
+            response = await data_sets_response(iter(found), media_type, {})
         for sentence in warnings:
             response.headers.append("Warning", f'299 scanstream "{sentence}"')
         return response

@@ -11,8 +11,17 @@ from typing import Final
 from starlette.requests import Request
 
 from producers.dicomweb.frames import count_frames, parse_frame_list
-from producers.dicomweb.media import MediaType, choose, parse_accept
+from producers.dicomweb.media import (
+    DICOM_JSON,
+    DICOM_XML,
+    JSON,
+    MULTIPART_RELATED,
+    MediaType,
+    choose,
+    parse_accept,
+)
 from producers.dicomweb.problem import Problem, not_found
+from producers.dicomweb.retrieve import choose_data_set_form
 from producers.store import InstanceStore, StoredInstance, is_uid
 
 #: 4 GiB is what an explicit length of a pixel data element can say (PS3.5 7.1).
@@ -90,6 +99,17 @@ def accepted_type(request: Request, offered: Sequence[str]) -> str:
     chosen = choose(accept_of(request), offered)
     if chosen is None:
         raise not_acceptable(f"this resource is available as {' or '.join(offered)}: ask for one of them")
+    return chosen
+
+
+def data_set_type(request: Request) -> str:
+    """Media type in which the client takes data sets; 406 when it takes none."""
+    chosen = choose_data_set_form(accept_of(request))
+    if chosen is None:
+        raise not_acceptable(
+            f'this resource is available as {DICOM_JSON}, {JSON} or {MULTIPART_RELATED}; type="{DICOM_XML}": '
+            "ask for one of them"
+        )
     return chosen
 
 

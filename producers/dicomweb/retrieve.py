@@ -12,7 +12,7 @@ from typing import Literal
 
 from producers.dicomweb.frames import media_type_of
 from producers.dicomweb.image_files import RENDERED_TYPES
-from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType
+from producers.dicomweb.media import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, OCTET_STREAM, MediaType
 from producers.store.transcode import EXPLICIT_LITTLE, UNCOMPRESSED
 
 CanDecode = Callable[[str], bool]
@@ -99,6 +99,18 @@ def choose_frame_form(
             return FrameForm(stored, transfer_syntax_uid)
         if inner.matches(OCTET_STREAM) and wanted in ("*", EXPLICIT_LITTLE) and can_decode(transfer_syntax_uid):
             return FrameForm(OCTET_STREAM, EXPLICIT_LITTLE, decoded=stored != OCTET_STREAM)
+    return None
+
+
+def choose_data_set_form(accepted: Iterable[MediaType]) -> str | None:
+    """Media type in which data sets are sent: one of the two of JSON, or XML in parts; ``None`` when none is."""
+    for media_range in accepted:
+        json = next((name for name in (DICOM_JSON, JSON) if media_range.matches(name)), None)
+        if json is not None:
+            return json
+        inner = MediaType(media_range.parameters.get("type", "*/*").lower())
+        if media_range.matches(MULTIPART_RELATED) and inner.matches(DICOM_XML):
+            return DICOM_XML
     return None
 
 

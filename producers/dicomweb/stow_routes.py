@@ -159,7 +159,8 @@ def _boundary(content_type: str) -> str:
     if parsed is None or parsed.name != MULTIPART_RELATED or parsed.parameters.get("type", DICOM).lower() != DICOM:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f'send multipart/related; type="{DICOM}" with one Part 10 file in each part (PS3.18 10.5)',
+            f'send {MULTIPART_RELATED}; type="{DICOM}" with one Part 10 file in each part (PS3.18 10.5): '
+            "metadata and bulk data in parts of their own are not taken",
             {"Accept-Post": f'{MULTIPART_RELATED}; type="{DICOM}"'},
         )
     boundary = parsed.parameters.get("boundary")

@@ -14,11 +14,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from starlette.responses import Response, StreamingResponse
 
 from producers.dicomweb import multipart
 from producers.dicomweb.conditional import not_modified, selected_range
-from producers.dicomweb.media import MULTIPART_RELATED
+from producers.dicomweb.dicom_json import Json
+from producers.dicomweb.media import DICOM_XML, MULTIPART_RELATED
+from producers.dicomweb.native_xml import to_xml
 from producers.dicomweb.problem import Problem
 from producers.dicomweb.requests import not_acceptable
 from producers.store.transcode import CannotDecode
@@ -144,6 +147,14 @@ def gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
             yield b"".join(waiting)
             waiting, size = [], 0
     yield b"".join(waiting)
+
+
+async def data_sets_response(documents: Iterator[Json], media_type: str, headers: dict[str, str]) -> Response:
+    """Response of DICOM JSON objects: an array, or the parts of XML."""
+    if media_type == DICOM_XML:
+        parts = (({"Content-Type": DICOM_XML}, iter([to_xml(document)])) for document in documents)
+        return await multipart_response(parts, DICOM_XML, headers)
+    return await streamed(json_array(map(orjson.dumps, documents)), media_type, headers)
 
 
 def json_array(items: Iterator[bytes]) -> Iterator[bytes]:

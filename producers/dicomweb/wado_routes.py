@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,13 +18,13 @@ from producers.dicomweb import frames
 from producers.dicomweb.bulk_data import NoSuchElement, bulk_bytes, parse_element_path
 from producers.dicomweb.conditional import not_modified
 from producers.dicomweb.dicom_json import PIXEL_DATA
-from producers.dicomweb.media import DICOM, DICOM_JSON, JSON, MULTIPART_RELATED, OCTET_STREAM
+from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM
 from producers.dicomweb.metadata import metadata_of
 from producers.dicomweb.problem import Problem
 from producers.dicomweb.requests import (
     Service,
     accept_of,
-    accepted_type,
+    data_set_type,
     frames_in_path,
     instances_in_path,
     not_acceptable,
@@ -38,7 +37,7 @@ from producers.dicomweb.retrieve import (
     choose_instance_form,
 )
 from producers.dicomweb.stored import file_bytes, file_chunks, opened
-from producers.dicomweb.streaming import json_array, multipart_response, ranged, streamed
+from producers.dicomweb.streaming import data_sets_response, multipart_response, ranged, streamed
 from producers.store import StoredInstance
 from producers.store.transcode import can_decode, to_explicit_little
 
@@ -72,13 +71,14 @@ class WadoRoutes:
         return await _instances_response(stored, form, {})
 
     async def metadata(self, request: Request) -> Response:
-        """``…/metadata`` of a study, series or instance: DICOM JSON without bulk data."""
-        media_type = accepted_type(request, (DICOM_JSON, JSON))
+        """``…/metadata`` of a study, series or instance: DICOM JSON, or XML, without bulk data."""
+        media_type = data_set_type(request)
         stored = await instances_in_path(self._service, request)
-        headers = {"ETag": self._metadata_tag(stored)}
+        headers = {"ETag": self._metadata_tag(stored, media_type)}
         if not_modified(request.headers, headers["ETag"]):
             return Response(status_code=int(HTTPStatus.NOT_MODIFIED), headers=headers)
-        return await streamed(json_array(self._header_json(instance) for instance in stored), media_type, headers)
+        documents = (metadata_of(instance, self._service.base_url) for instance in stored)
+        return await data_sets_response(documents, media_type, headers)
 
     async def frames(self, request: Request) -> Response:
         """``…/instances/{instance}/frames/{list}``."""
@@ -123,15 +123,12 @@ class WadoRoutes:
         parts = (({"Content-Type": form.content_type}, iter([frame])) for frame in _frames(stored, numbers, form))
         return await multipart_response(parts, form.media_type, {})
 
-    def _metadata_tag(self, stored: Sequence[StoredInstance]) -> str:
+    def _metadata_tag(self, stored: Sequence[StoredInstance], media_type: str) -> str:
         """Weak, because the same stored bytes may be written otherwise by another release."""
-        digest = hashlib.sha256(self._service.base_url.encode())
+        digest = hashlib.sha256(f"{self._service.base_url} {media_type} ".encode())
         for instance in stored:
             digest.update(f"{instance.sop_instance_uid} {instance.sha256} ".encode())
         return f'W/"{digest.hexdigest()}"'
-
-    def _header_json(self, stored: StoredInstance) -> bytes:
-        return orjson.dumps(metadata_of(stored, self._service.base_url))
 
 
 def _frames(stored: StoredInstance, numbers: Sequence[int], form: FrameForm) -> Iterator[bytes]:

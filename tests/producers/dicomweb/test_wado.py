@@ -306,11 +306,11 @@ def test_values_invalid_for_their_vr_are_sent_as_text(http: httpx.Client) -> Non
     assert document["00200032"] == {"vr": "DS", "Value": ["abcdef", "0.1", "12.0"]}
 
 
-def test_metadata_as_xml_is_406(http: httpx.Client) -> None:
-    response = http.get(
-        "/studies/1.2.3/metadata", headers={"Accept": 'multipart/related; type="application/dicom+xml"'}
-    )
-    assert response.status_code == 406
+def test_metadata_in_a_form_that_does_not_exist_is_406(http: httpx.Client) -> None:
+    for accept in ("text/html", "application/dicom+xml", 'multipart/related; type="application/dicom"'):
+        response = http.get("/studies/1.2.3/metadata", headers={"Accept": accept})
+        assert response.status_code == 406
+        assert "application/dicom+json" in response.json()["detail"]
 
 
 def test_frames_of_a_native_multi_frame_image(gateway: Gateway, http: httpx.Client) -> None:
