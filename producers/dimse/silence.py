@@ -7,6 +7,7 @@ what stands in the log, and how much. Each refusal has one line of ours (:mod:`p
 from __future__ import annotations
 
 import logging
+import warnings
 
 from pynetdicom import _config
 
@@ -18,5 +19,8 @@ def silence() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+    for library in ("pynetdicom", "pydicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    # Python remembers each warning that it has shown, and a peer can have it shown one for every tag there is.
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
     read_without_validation()

@@ -82,7 +82,7 @@ _SERVICES: Final[tuple[Callable[[Dataset], object], ...]] = (
 
 
 def notification(data: bytes) -> None:
-    """What an N-service understands, or a refusal with a short sentence, whatever the library makes of the bytes."""
+    """What an N-service understands, or a refusal with a short sentence, whatever the library makes of it."""
     mode, syntax, body = _cut(data)
     try:
         _read(body, syntax, _SERVICES[mode >> 2 & 3], INVALID_ARGUMENT_VALUE)
