@@ -172,7 +172,7 @@ class Changes:
             self._now,
         )
         index.insert_instance(self._connection, headers, stored)
-        for message in self._rules.announce(put.received, headers, written, self._now):
+        for message in put.messages:
             self._add(message, lane)
         return lane
 
@@ -227,8 +227,7 @@ def place_of(root: Path, put: Put) -> str:
     """Relative path of an instance's file; no two puts ever have the same."""
     if put.adopted:
         return put.written.path.relative_to(root).as_posix()
-    headers = put.headers
-    return instance_file(headers.study_instance_uid, headers.sop_instance_uid, put.written.path.name)
+    return instance_file(put.headers.sop_instance_uid, put.written.path.name)
 
 
 def outcome(kind: PutKind, headers: Headers) -> PutOutcome:

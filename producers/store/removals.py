@@ -99,7 +99,7 @@ def _remove(root: Path, file: str) -> bool:
     except OSError as error:
         log.error("a deleted file cannot be removed: remove it", extra=fields(file=file, reason=error.strerror))  # noqa: TRY400 - says it all
         return False
-    # The directory of a study goes with its last file.
+    # A directory goes with its last file.
     with suppress(OSError):
         path.parent.rmdir()
     return True
