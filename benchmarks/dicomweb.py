@@ -110,7 +110,8 @@ class Client:
         return total
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send a body."""
+        """Send a body, on a connection of its own: a server may have closed one that was idle."""
+        self._connection.close()
         self._connection.request("POST", self._path + path, body, dict(headers))
         response = self._connection.getresponse()
         response.read()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 DICOM: Final = "application/dicom"
@@ -24,14 +24,20 @@ _PARAMETER = re.compile(r";\s*(?:([!#$%&'*+.^_`|~\w-]+)\s*=\s*(\"(?:[^\"\\]|\\.)
 
 @dataclass(frozen=True)
 class MediaType:
-    """A media type or range: names in lower case, parameter values as they are, quality 0 to 1."""
+    """A media type or range: names in lower case, parameter values as they are, quality 0 to 1.
+
+    ``refused`` are types that the same field excludes from every range (``q=0``).
+    """
 
     name: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     quality: float = 1.0
+    refused: frozenset[str] = frozenset()
 
     def matches(self, name: str) -> bool:
         """Whether the concrete type ``name`` lies in this range."""
+        if name in self.refused:
+            return False
         return self.name in ("*/*", name) or (self.name.endswith("/*") and name.startswith(self.name[:-1]))
 
 
@@ -58,10 +64,11 @@ def parse_accept(value: str | None) -> tuple[MediaType, ...]:
             position = value.find(",", position) + 1 or len(value)
             continue
         media_type, position = parsed
-        if media_type.quality > 0:
-            ranges.append(media_type)
+        ranges.append(media_type)
         position = value.find(",", position) + 1 or len(value)
-    return tuple(sorted(ranges, key=lambda item: -item.quality))
+    refused = frozenset(item.name for item in ranges if item.quality == 0 and not item.parameters)
+    taken = [replace(item, refused=refused) for item in ranges if item.quality > 0]
+    return tuple(sorted(taken, key=lambda item: -item.quality))
 
 
 def choose(accepted: Iterable[MediaType], offered: Iterable[str]) -> str | None:
