@@ -29,7 +29,7 @@ from producers.poller.reach import Reach
 from producers.poller.sources import GetSource, MoveSource, WebSource
 from producers.poller.web import GatewayUnavailable
 from producers.poller.windows import window_of
-from schemas.errors import DestinationUnavailable, ScanstreamError
+from schemas.errors import DestinationUnavailable, ScanstreamError, TransientFailure
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,11 @@ class Poller:
                 self._observed.polled("failed")
                 self._source_reach.lost(error, getattr(error, "retry_after_s", None))
                 continue
+            except Exception as error:
+                log.exception("a listing failed in a way that nobody expected")
+                self._observed.polled("failed")
+                self._source_reach.lost(TransientFailure(_unexpected(error)))
+                continue
             self._source_reach.found()
             self._gateway_reach.found()
             await asyncio.sleep(self._source.poll_interval_s)
@@ -166,6 +171,10 @@ class Poller:
             try:
                 await self._limits.study()
                 await self._bring(job)
+            except Exception as error:
+                # one strange study must not stop all the others
+                log.exception("a study failed in a way that nobody expected", extra=_about(job))
+                self._set_aside(job, _unexpected(error))
             finally:
                 self._running.discard(job.study_instance_uid)
 
@@ -190,9 +199,6 @@ class Poller:
                 self._source_reach.lost(error, error.retry_after_s)
         except ScanstreamError as error:
             self._set_aside(job, str(error))
-        except Exception as error:
-            log.exception("a study failed in a way that nobody expected", extra=_about(job))
-            self._set_aside(job, f"an error that nobody expected ({type(error).__name__}): see the poller's log")
         else:
             self._ledger.complete(job, brought.held, self._clock())
             self._observed.brought(brought.fetched)
@@ -231,6 +237,10 @@ async def _answers(probe: Awaitable[None]) -> bool:
     except ScanstreamError:
         return False
     return True
+
+
+def _unexpected(error: Exception) -> str:
+    return f"an error that nobody expected, {type(error).__name__}: see the poller's log"
 
 
 def _moment(unix_s: float) -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +20,7 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 REMIND_S: Final = 3600.0
+_DETAILS: Final = re.compile(r"\([^()]*\)")
 
 
 class Reach:
@@ -75,8 +77,10 @@ class Reach:
             self._since_s = now
             self._changed(False)
         reason = str(error)
-        if self._failures == 1 or now - self._said_s >= REMIND_S or reason != self._said:
-            self._said, self._said_s = reason, now
+        # the details in brackets differ from one attempt to the next
+        cause = _DETAILS.sub("", reason)
+        if self._failures == 1 or now - self._said_s >= REMIND_S or cause != self._said:
+            self._said, self._said_s = cause, now
             log.warning(
                 "the %s is away and will be tried until it is back",
                 self._name,

@@ -37,6 +37,22 @@ class GatewayUnavailable(DestinationUnavailable):
     """The gateway is away, or its disk is full; the source is another matter."""
 
 
+class _Transport(httpx.AsyncHTTPTransport):
+    """Connections to the network."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        try:
+            return await super().handle_async_request(request)
+        except AttributeError as error:
+            # what anyio makes of a peer that is gone before it is asked for its address
+            if error.name == "getpeername":
+                raise httpx.ConnectError(
+                    "the connection was reset while it was opened", request=request
+                ) from error
+            raise
+
+
 class DicomWeb:
     """Client of one DICOMweb service; close it with ``aclose``.
 
@@ -56,8 +72,6 @@ class DicomWeb:
         For https; ``None`` for the system's certificates.
     away
         Class of the error for a service that is away.
-    transport
-        Where requests go; ``None`` for the network.
     """
 
     def __init__(
@@ -81,7 +95,7 @@ class DicomWeb:
             auth=auth,
             headers=headers,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
-            verify=verify,
+            transport=_Transport(verify=verify),
             follow_redirects=False,
         )
 
