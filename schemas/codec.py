@@ -119,15 +119,25 @@ class Codec:
         raise InvalidMessage("the value is neither Avro single-object encoding nor Confluent framing")
 
 
+#: Types that Avro's plain form has too; looked at first, because nearly every field of an event is one of them.
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), datetime, dict})
+
+
 def to_plain(value: Any) -> Any:
     """Avro's plain form of a dataclass value: dicts, lists, enumeration names."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.name
-    if dataclasses.is_dataclass(value):
-        cls: Any = type(value)
-        return {name: to_plain(getattr(value, name)) for name in _field_names(cls)}
-    if isinstance(value, tuple):
+    if kind is tuple:
         return [to_plain(item) for item in value]
+    if dataclasses.is_dataclass(kind):
+        plain = {name: getattr(value, name) for name in _field_names(kind)}
+        for name, part in plain.items():
+            if type(part) not in _PLAIN:
+                plain[name] = to_plain(part)
+        return plain
     return value
 
 

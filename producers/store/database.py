@@ -86,6 +86,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA cache_size=-65536")
+        # 32 MB: a page that many commits change is copied into the database once and not after each few of them.
+        connection.execute("PRAGMA wal_autocheckpoint=8000")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= SCHEMA_VERSION:
             raise ConfigurationError(

@@ -23,6 +23,8 @@ class Put:
 
     Attributes
     ----------
+    messages
+        What the outbox gets should the instance be new; made beforehand, because all wait for the one writer.
     adopted
         The file is in its place already: it is one that a start found without a row.
     """
@@ -31,6 +33,7 @@ class Put:
     headers: Headers
     written: Written
     done: Callable[[PutOutcome], None]
+    messages: tuple[Message, ...] = ()
     adopted: bool = False
 
 
@@ -82,6 +85,5 @@ class Rules:
     """How one store does its work; ``audit`` is ``None`` for tools that open a store on their own account."""
 
     root: Path
-    announce: Announce
     audit: Auditor | None = None
     policy: ConflictPolicy = ConflictPolicy.REJECT

@@ -20,17 +20,15 @@ from typing import Any, Final, TypeVar
 
 from producers.store import artifacts, database, index, outbox, query
 from producers.store.attributes import Level
-from producers.store.changes import outcome_of
 from producers.store.conditions import LITERAL, Matching
 from producers.store.disk import Watermark
-from producers.store.files import ARTIFACTS, INCOMING, INSTANCES, Written, write_aside
-from producers.store.headers import Headers, is_uid, read_headers
+from producers.store.files import ARTIFACTS, INCOMING, INSTANCES
 from producers.store.index import StoredInstance
-from producers.store.jobs import Announce, Announcement, Auditor, Deletion, Put, Rules
+from producers.store.intake import Intake, refusal
+from producers.store.jobs import Announce, Announcement, Auditor, Deletion, Rules
 from producers.store.memory import DEFAULT_BYTES, Memory
 from producers.store.outbox import Message, Outbox
-from producers.store.outcome import ConflictPolicy, PutKind, PutOutcome, Received, Refused, Status
-from producers.store.part10 import FileMeta, encode_header
+from producers.store.outcome import ConflictPolicy, PutOutcome, Received, Status
 from producers.store.reconcile import reconcile
 from producers.store.spool import Spool
 from producers.store.writer import Writer
@@ -63,6 +61,7 @@ class InstanceStore:
         box: Outbox,
         watermark: Watermark,
         telemetry: Telemetry,
+        intake: Intake,
         memory: Memory,
     ) -> None:
         self.root = root
@@ -72,6 +71,7 @@ class InstanceStore:
         self._readers = readers
         self._watermark = watermark
         self._telemetry = telemetry
+        self._intake = intake
         self._memory = memory
         self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="store-file")
         self._queries = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="store-read")
@@ -138,12 +138,13 @@ class InstanceStore:
         identity = database.identity_of(connection)
         readers = database.Readers(path)
         committed = threading.Event()
-        writer = Writer(connection, Rules(root, announce, audit, conflict_policy), committed, clock)
-        _reconcile(connection, root, writer)
+        writer = Writer(connection, Rules(root, audit, conflict_policy), committed, clock)
+        intake = Intake(root, announce, writer, clock)
+        reconcile(connection, root, intake.adopt)
         writer.start()
         box = Outbox(readers, committed, writer.delete_through, identity)
         watermark = Watermark(root, refuse_fraction, warn_fraction, on_warning=_telling(audit, writer, clock))
-        return cls(root, lock, writer, readers, box, watermark, telemetry, Memory(memory_bytes))
+        return cls(root, lock, writer, readers, box, watermark, telemetry, intake, Memory(memory_bytes))
 
     def is_full(self) -> bool:
         """Whether the disk is above the upper mark, so that nothing can be stored now."""
@@ -163,11 +164,9 @@ class InstanceStore:
 
         if self._watermark.refuses():
             received.data_set.close()
-            outcome = _refusal(
-                Status.OUT_OF_RESOURCES, "the disk is full to the mark: free space, then send again"
-            )
+            outcome = refusal(Status.OUT_OF_RESOURCES, "the disk is full to the mark: free space, then send again")
         else:
-            self._files.submit(self._intake, received, done)
+            self._files.submit(self._intake.take, received, done)
             outcome = await answer
         self._count(received, outcome)
         return outcome
@@ -305,31 +304,6 @@ class InstanceStore:
         os.close(self._lock)
         self._lock = None
 
-    def _intake(self, received: Received, done: Callable[[PutOutcome], None]) -> None:
-        """In a file thread: read the headers, write the file, hand over to the writer."""
-        headers: Headers | None = None
-        try:
-            headers = _headers_of(received)
-            _check_names(received, headers)
-            meta = FileMeta(
-                received.transfer_syntax_uid,
-                headers.sop_class_uid,
-                headers.sop_instance_uid,
-                received.calling_ae_title,
-                received.called_ae_title,
-            )
-            written = write_aside(self.root / INCOMING, encode_header(meta), received.data_set.chunks())
-            self._writer.submit(Put(received, headers, written, done))
-        except Refused as refused:
-            done(_refusal(refused.status, refused.sentence, headers))
-        except OSError as error:
-            done(_refusal(Status.OUT_OF_RESOURCES, f"the file cannot be written: {error.strerror}", headers))
-        except Exception:
-            log.exception("an instance could not be processed")
-            done(_refusal(Status.PROCESSING_FAILURE, "the instance could not be processed", headers))
-        finally:
-            received.data_set.close()
-
     def _count(self, received: Received, outcome: PutOutcome) -> None:
         origin = received.origin.value
         if outcome.is_new:
@@ -350,48 +324,11 @@ class InstanceStore:
             )
 
 
-def _headers_of(received: Received) -> Headers:
-    if not is_uid(received.transfer_syntax_uid):
-        raise Refused(Status.CANNOT_UNDERSTAND, "the transfer syntax is not a UID")
-    data_set = received.data_set
-    if data_set.failure is not None:
-        raise Refused(Status.OUT_OF_RESOURCES, f"the data set could not be kept: {data_set.failure}")
-    return read_headers(data_set.prefix, data_set.size, received.transfer_syntax_uid)
-
-
-def _check_names(received: Received, headers: Headers) -> None:
-    """Refuse a data set that is not what it was sent as."""
-    for said, found, name in (
-        (received.sop_class_uid, headers.sop_class_uid, "SOP Class UID"),
-        (received.sop_instance_uid, headers.sop_instance_uid, "SOP Instance UID"),
-        (received.study_instance_uid, headers.study_instance_uid, "Study Instance UID"),
-    ):
-        if said is not None and said != found:
-            raise Refused(
-                Status.DATA_SET_DOES_NOT_MATCH, f"the {name} of the data set is not the one it was sent as"
-            )
-
-
-def _refusal(status: Status, sentence: str, headers: Headers | None = None) -> PutOutcome:
-    return outcome_of(PutKind.REFUSED, status, sentence, headers)
-
-
 def _telling(audit: Auditor | None, writer: Writer, clock: Callable[[], float]) -> Callable[[float], None] | None:
     """Puts an audit event into the outbox when the disk fills up; nobody waits for it."""
     if audit is None:
         return None
     return lambda used: writer.submit(Announcement((audit.disk_filling(used, clock()),), lambda _: None))
-
-
-def _reconcile(connection: sqlite3.Connection, root: Path, writer: Writer) -> None:
-    def adopt(received: Received, headers: Headers, written: Written) -> None:
-        outcomes: list[PutOutcome] = []
-        writer.write_now(Put(received, headers, written, outcomes.append, adopted=True))
-        for outcome in outcomes:
-            if not outcome.ok:
-                raise Refused(outcome.status, outcome.sentence)
-
-    reconcile(connection, root, adopt)
 
 
 def _set(future: asyncio.Future[T], value: T) -> None:

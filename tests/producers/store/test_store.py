@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.store import InstanceStore, PutKind, Received, Status, StoredInstance, disk
+from producers.store import Headers, InstanceStore, PutKind, Received, Status, StoredInstance, disk, index
+from producers.store.index import StoredFile
 from producers.store.outbox import Message
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
@@ -131,18 +132,30 @@ async def test_file_system_that_takes_no_more_refuses_and_leaves_nothing(
 
 
 async def test_one_job_that_cannot_be_committed_does_not_refuse_its_neighbours(
-    tmp_path: Path,
+    store: InstanceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def announce(*arguments: object) -> list[object]:
-        if arguments[1].sop_instance_uid == "1.2.3.5":  # type: ignore[attr-defined] # Headers
-            raise sqlite3.OperationalError("poison")
-        return ARRIVALS.stored(*arguments)  # type: ignore[arg-type,return-value] # passed through
+    insert = index.insert_instance
 
-    store = InstanceStore.open(tmp_path / "s", announce, Telemetry())  # type: ignore[arg-type] # as above
+    def poisoned(connection: sqlite3.Connection, headers: Headers, stored: StoredFile) -> None:
+        if headers.sop_instance_uid == "1.2.3.5":
+            raise sqlite3.OperationalError("poison")
+        insert(connection, headers, stored)
+
+    monkeypatch.setattr(index, "insert_instance", poisoned)
+    outcomes = await asyncio.gather(*(put(store, image(sop=f"1.2.3.{number}")) for number in range(1, 10)))
+    assert [outcome.ok for outcome in outcomes].count(False) == 1
+    assert len(await store.instances_of("1.2.3")) == 8
+    assert len(list((store.root / "instances").rglob("*.dcm"))) == 8, "what was refused is not taken in later"
+
+
+async def test_messages_that_cannot_be_made_refuse_and_leave_nothing(tmp_path: Path) -> None:
+    def broken(*_: object) -> list[Message]:
+        raise ValueError("unexpected")
+
+    store = InstanceStore.open(tmp_path / "s", broken, Telemetry())
     try:
-        outcomes = await asyncio.gather(*(put(store, image(sop=f"1.2.3.{index}")) for index in range(1, 10)))
-        assert [outcome.ok for outcome in outcomes].count(False) == 1
-        assert len(await store.instances_of("1.2.3")) == 8
+        assert (await put(store, image())).status is Status.PROCESSING_FAILURE
+        assert list((store.root / "incoming").iterdir()) == []
     finally:
         store.close()
 
@@ -178,17 +191,21 @@ def lose_index(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-async def test_file_that_cannot_be_taken_in_now_is_kept(open_store: Opener) -> None:
+async def test_file_that_cannot_be_taken_in_now_is_kept(
+    open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The index is lost, and its disk is full while it is rebuilt: the only copy of an image must not go."""
 
-    def full(*_: object) -> list[Message]:
+    def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     store = open_store()
     await put(store, image())
     store.close()
     lose_index(store.root)
-    InstanceStore.open(store.root, full, Telemetry()).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "insert_instance", full)
+        InstanceStore.open(store.root, ARRIVALS.stored, Telemetry()).close()
     assert data_set_of(await only(open_store())) == encoded(image())
 
 
@@ -282,8 +299,8 @@ async def test_published_rows_go_with_the_next_commit(store: InstanceStore) -> N
 
 
 async def test_reading_the_outbox_is_bounded(store: InstanceStore) -> None:
-    for index in range(5):
-        await put(store, image(sop=f"1.2.3.{index}"))
+    for number in range(5):
+        await put(store, image(sop=f"1.2.3.{number}"))
     assert len(store.outbox.read(0, 3, 1 << 20)) == 3
     assert len(store.outbox.read(0, 100, 1)) == 1
 
