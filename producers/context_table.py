@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.5
 _AGAIN_S: Final = 2.0
+_ASK_S: Final = 3.0
 #: Entries that go at once when there are too many, as a share.
 _ROOM: Final = 0.1
 
@@ -137,11 +138,15 @@ class ContextReader:
         """Begin to read."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop reading."""
+    def stop(self) -> None:
+        """Read no more; returns at once."""
         self._stop.set()
+
+    def close(self) -> None:
+        """Stop, and wait for it."""
+        self.stop()
         if self._thread.is_alive():
-            self._thread.join(10.0)
+            self._thread.join(2 * _ASK_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -181,7 +186,7 @@ class ContextReader:
 
     def _assign(self, consumer: Consumer) -> set[int]:
         """Take every partition from its beginning; returns them."""
-        metadata = consumer.list_topics(Topic.CONTEXT.value, timeout=10.0).topics[Topic.CONTEXT.value]
+        metadata = consumer.list_topics(Topic.CONTEXT.value, timeout=_ASK_S).topics[Topic.CONTEXT.value]
         if metadata.error is not None:
             raise KafkaException(metadata.error)
         partitions = set(metadata.partitions)

@@ -29,6 +29,7 @@ from producers.dicomweb.app import create_app
 from producers.dimse.entity import application_entity, listen, workflow_services
 from producers.dimse.peer_book import PeerBook
 from producers.dimse.refused import RefusedPeers
+from producers.dimse.workflow import Workflow
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
 from producers.retention import Retention
@@ -79,11 +80,14 @@ def body(process: Process) -> None:
         retention = _retention(settings, store, kafka, registry, process.instance)
         table = ScheduledOrders(settings.worklist_most, settings.worklist_keep_days, _today)
         reader = ContextReader(kafka, codec_from(registry), process.instance, table)
+        peers = PeerBook(settings.peers_file)
+        workflow = workflow_services(settings, store, arrivals.promised, reader.orders, peers)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(process, settings, store, arrivals, relay, reader, http_socket))
+                runner.run(_serve(process, settings, store, arrivals, relay, reader, workflow, peers, http_socket))
         finally:
             reader.close()
+            workflow.close()
             if retention is not None:
                 retention.close()
             relay.close(_RELAY_DRAIN_S)
@@ -111,13 +115,13 @@ async def _serve(
     arrivals: Arrivals,
     relay: Relay,
     reader: ContextReader,
+    workflow: Workflow,
+    peers: PeerBook,
     http_socket: socket.socket,
 ) -> None:
     """Listen until the process must stop, then drain."""
     _stop_on_signals(process)
     audit = AuditEvents(process.settings.site, process.settings.node, process.source)
-    peers = PeerBook(settings.peers_file)
-    workflow = workflow_services(settings, store, arrivals.promised, reader.orders, peers)
     dimse = application_entity(
         settings,
         store,
@@ -146,10 +150,10 @@ async def _serve(
     stopping = asyncio.create_task(asyncio.to_thread(process.stop.wait))
     await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
     process.stop.set()
+    reader.stop()
     web.should_exit = True
     await asyncio.gather(dimse.stop(_DRAIN_S), serving)
     await workflow.stop()
-    workflow.close()
 
 
 def _today() -> date:

@@ -22,6 +22,7 @@ from producers.store.commitments import Commitment
 from producers.store.outcome import Status
 from producers.store.service_database import ServiceDatabase
 from producers.store.spool import Spool
+from schemas.errors import DestinationUnavailable
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,8 @@ class StorageCommitment:
             raise Refusal(DUPLICATE_TRANSACTION, "the Transaction UID was used already: choose another") from None
         except commitments.TooMany:
             raise Refusal(RESOURCE_LIMITATION, "too many requests wait for their reports: ask later") from None
+        except DestinationUnavailable as error:
+            raise Refusal(RESOURCE_LIMITATION, str(error)) from error
 
     async def released(self, session: Session) -> None:
         """Nothing to do: the report finds the association closed."""
