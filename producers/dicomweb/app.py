@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from producers.dicomweb.artifact_routes import ArtifactRoutes
 from producers.dicomweb.delete_routes import DeleteRoutes
@@ -88,10 +88,25 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
         ("GET", "/health/live", _alive),
         ("GET", "/health/ready", _readiness(service)),
     ]
+    resources: dict[str, dict[str, ASGIApp]] = {}
+    for method, path, handler in table:
+        resources.setdefault(path, {})[method] = Measured(handler, path, telemetry)
     routes: list[BaseRoute] = [
-        Route(path, Measured(handler, path, telemetry), methods=[method]) for method, path, handler in table
+        Route(path, _Resource(methods), methods=list(methods)) for path, methods in resources.items()
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: on_http_exception})
+
+
+class _Resource:
+    """All methods of one path, so that a 405 names all of them; HEAD is GET."""
+
+    def __init__(self, methods: dict[str, ASGIApp]) -> None:
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._methods[method](scope, receive, send)
 
 
 async def _alive(_: Request) -> Response:

@@ -94,6 +94,7 @@ def test_no_such_resource(http: httpx.Client, path: str) -> None:
 
 def test_method_not_allowed(http: httpx.Client) -> None:
     response = http.put("/studies/1.2.3")
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST", "DELETE"}
     assert (response.status_code, response.headers["content-type"]) == (405, "application/problem+json")
 
 
