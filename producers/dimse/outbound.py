@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
@@ -94,8 +95,15 @@ class Outbound:
         return bool(self._association.is_established)
 
     def abort(self) -> None:
-        """A-ABORT, also from another thread: who waits for a response is told that the association is lost."""
-        self._association.abort(block=False)
+        """Break off, also from another thread: who waits for a response is told that the association is lost.
+
+        The connection is shut down, which the peer takes for an abort (PS3.8 9.2.3, AA-4): pynetdicom would send
+        an A-ABORT, and go on to wait for the response.
+        """
+        connection = self._association.dul.socket
+        if connection is not None and connection.socket is not None:
+            with suppress(OSError):
+                connection.socket.shutdown(SHUT_RDWR)
 
     def accepts(self, abstract_syntax: str, transfer_syntax: str | None = None) -> bool:
         """Whether the peer accepted a context that we may use as SCU, in any or in this transfer syntax."""
