@@ -38,6 +38,8 @@ _LONGEST_PAUSE_S: Final = 600.0
 #: Ended requests are remembered so long, in seconds: so long a Transaction UID is known as used.
 _REMEMBER_S: Final = 7 * 86_400.0
 _IDLE_S: Final = 60.0
+#: Reports that are looked at in one go.
+_AT_ONCE: Final = 500
 #: Peers that are called at the same time.
 _CALLS: Final = 4
 #: At a stop, reports that are under way have so many seconds: what a peer has heard it should not hear again.
@@ -151,7 +153,7 @@ class CommitmentReports:
             self._wake.clear()
             now = self._clock()
             try:
-                due = await self._database.run(partial(commitments.due, now=now))
+                due = await self._database.run(partial(commitments.due, now=now, most=_AT_ONCE))
                 await self._database.run(partial(commitments.forget, before=now - _REMEMBER_S))
                 self._call_peers(due)
                 upcoming = await self._database.run(commitments.next_due)

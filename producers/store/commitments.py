@@ -120,11 +120,12 @@ def undecided(connection: sqlite3.Connection) -> list[Commitment]:
     )
 
 
-def due(connection: sqlite3.Connection, now: float) -> list[Commitment]:
-    """Decided requests whose report should be tried now, oldest first."""
+def due(connection: sqlite3.Connection, now: float, most: int) -> list[Commitment]:
+    """Decided requests whose report should be tried now, at most so many; those that wait longest first."""
     return _commitments(
         connection.execute(
-            "SELECT * FROM commitments WHERE ended_at IS NULL AND next_try_at <= ? ORDER BY requested_at", (now,)
+            "SELECT * FROM commitments WHERE ended_at IS NULL AND next_try_at <= ? ORDER BY next_try_at LIMIT ?",
+            (now, most),
         )
     )
 

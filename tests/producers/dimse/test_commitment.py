@@ -15,6 +15,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 
 from producers.dimse.commitment import WELL_KNOWN_INSTANCE
+from producers.dimse.commitment_reports import pause_s
 from producers.dimse.rights import STORAGE_COMMITMENT
 from schemas.events import HintKind
 from tests.producers.dimse.around import Department, department, known_peer
@@ -248,6 +249,25 @@ def test_what_is_no_request_is_refused_with_the_status_of_the_standard(scp: Depa
     with pytest.raises(queue.Empty):
         scu.reports.get(timeout=1.0)
     association.release()
+
+
+def test_pauses_grow_and_have_an_end() -> None:
+    assert [pause_s(tries) for tries in (0, 1, 2, 7, 8, 1000)] == [5.0, 10.0, 20.0, 600.0, 600.0, 600.0]
+
+
+def test_a_report_that_nobody_takes_is_given_up_at_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.dimse.commitment_reports._FIRST_PAUSE_S", 0.1)
+    scu, port = Scu(), free_port()
+    with department(tmp_path, commitment_grace_s=0.0, commitment_report_hours=3 / 3600) as scp:
+        known_peer(scp.peers_file, scu.title, port)
+        association = scu.associate(scp.port)
+        assert ask(association, request([(MR, new_uid())])) == 0
+        association.abort()
+        wait_for(lambda: "given up" in caplog.text, "the end of patience")
+        with scu.listening(port), pytest.raises(queue.Empty):
+            scu.reports.get(timeout=2.0)
 
 
 def test_a_peer_without_an_address_costs_a_line_and_no_more(
