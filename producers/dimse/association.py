@@ -21,7 +21,7 @@ from producers.dimse.exchange import Requests
 from producers.dimse.limits import Limits
 from producers.dimse.negotiation import Acceptance, Policy, Rejection, negotiate
 from producers.dimse.outlet import Outlet
-from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, PduStream, PduType
+from producers.dimse.pdu import AbortReason, AbortSource, BadPdu, Body, PduStream, PduType
 from producers.dimse.service import Registry, Session
 from producers.dimse.watch import Progress, Watch
 from schemas.logs import fields
@@ -200,7 +200,7 @@ class Association(asyncio.Protocol):
                 self._send(abort(AbortSource.USER))
             self._close()
 
-    def _take(self, pdu_type: PduType, body: bytes) -> None:
+    def _take(self, pdu_type: PduType, body: Body) -> None:
         conversation = self._conversation
         if self.is_established and conversation is not None:
             if pdu_type is PduType.P_DATA_TF:
@@ -214,7 +214,7 @@ class Association(asyncio.Protocol):
                 log.info("association aborted by the peer", extra=self._fields(source=body[2], reason=body[3]))
             self._close()
         elif self._state is State.AWAIT_REQUEST and pdu_type is PduType.ASSOCIATE_RQ:
-            self._open(decode_request(body))
+            self._open(decode_request(bytes(body)))
         else:
             raise BadPdu(AbortReason.UNEXPECTED_PDU, f"{pdu_type.name} in state {self._state.value}")
 

@@ -25,7 +25,7 @@ from producers.dimse.exchange import Performing, Requests
 from producers.dimse.message import Message, MessageAssembler
 from producers.dimse.negotiation import AcceptedContext
 from producers.dimse.outlet import Outlet
-from producers.dimse.pdu import AbortReason, BadPdu
+from producers.dimse.pdu import AbortReason, BadPdu, Body
 from producers.dimse.rights import right_of
 from producers.dimse.service import AssociationLost, Registry, Response, Session
 from producers.dimse.spools import BoundedSpool
@@ -127,7 +127,7 @@ class Conversation:
     def _to_release(self) -> bool:
         return self._releasing and not self._released
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: Body) -> None:
         """Take the body of a P-DATA-TF.
 
         Raises

@@ -13,7 +13,7 @@ from typing import Final
 
 from producers.dimse import command as commands
 from producers.dimse.command import Command
-from producers.dimse.pdu import AbortReason, BadPdu, PduType, encode
+from producers.dimse.pdu import AbortReason, BadPdu, Body, PduType, encode
 from producers.store.spool import Buffer, Spool
 
 MAX_COMMAND_BYTES: Final = 64 * 1024
@@ -58,7 +58,7 @@ class MessageAssembler:
         """Whether a message has begun and not ended."""
         return bool(self._command_bytes) or self._command is not None
 
-    def feed(self, body: bytes) -> Iterator[Message]:
+    def feed(self, body: Body) -> Iterator[Message]:
         """Take the body of one P-DATA-TF; yields each message that is now whole.
 
         Raises

@@ -13,6 +13,9 @@ from typing import Final
 
 HEADER: Final = struct.Struct(">BxI")
 
+#: What is between two headers; whoever gets one may keep it, nobody changes it any more.
+Body = bytes | bytearray
+
 #: 128 presentation contexts with all transfer syntaxes take about 170 kB.
 MAX_ASSOCIATE_BYTES: Final = 1024 * 1024
 
@@ -66,7 +69,10 @@ class PduStream:
     """
 
     def __init__(self, max_length: int) -> None:
-        self._buffer = bytearray()
+        self._head = bytearray()
+        self._body = bytearray()
+        self._type = PduType.ABORT
+        self._missing = 0
         self._limits = {
             PduType.ASSOCIATE_RQ: MAX_ASSOCIATE_BYTES,
             PduType.ASSOCIATE_AC: MAX_ASSOCIATE_BYTES,
@@ -80,36 +86,58 @@ class PduStream:
     @property
     def in_the_middle(self) -> bool:
         """Whether a PDU has begun and not ended."""
-        return bool(self._buffer)
+        return bool(self._head)
 
-    def feed(self, data: bytes) -> Iterator[tuple[PduType, bytes]]:
+    def feed(self, data: bytes) -> Iterator[tuple[PduType, Body]]:
         """Add bytes; yields type and body (without the six bytes of header) of each PDU that is now whole.
+
+        Every byte of a body is copied once. The body belongs to who takes it.
 
         Raises
         ------
         BadPdu
             Unknown type, or a length that this type cannot have.
         """
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= HEADER.size:
-            number, length = HEADER.unpack_from(buffer)
-            limit = self._limits.get(number)
-            if limit is None:
-                raise BadPdu(AbortReason.UNRECOGNIZED_PDU, f"PDU type {number:02X}H is unknown")
-            if length > limit or length < min(limit, 4):
-                raise BadPdu(AbortReason.INVALID_PARAMETER, f"PDU type {number:02X}H of {length} bytes")
-            end = HEADER.size + length
-            if len(buffer) < end:
+        position = 0
+        while position < len(data):
+            if len(self._head) < HEADER.size:
+                start = position
+                position = min(start + HEADER.size - len(self._head), len(data))
+                self._head += data[start:position]
+                if len(self._head) < HEADER.size:
+                    return
+                self._type, self._missing = self._begin()
+            end = position + self._missing
+            if end > len(data):
+                with memoryview(data) as view:
+                    self._body += view[position:]
+                self._missing = end - len(data)
                 return
-            with memoryview(buffer) as view:
-                body = bytes(view[HEADER.size : end])
-            del buffer[:end]
-            yield PduType(number), body
+            if self._body:
+                with memoryview(data) as view:
+                    self._body += view[position:end]
+                body: Body = self._body
+                self._body = bytearray()
+            else:
+                body = data[position:end]
+            position = end
+            self._head.clear()
+            yield self._type, body
 
     def clear(self) -> None:
         """Forget what was received."""
-        self._buffer.clear()
+        self._head.clear()
+        self._body = bytearray()
+
+    def _begin(self) -> tuple[PduType, int]:
+        """Type and length of the PDU whose header is complete."""
+        number, length = HEADER.unpack(self._head)
+        limit = self._limits.get(number)
+        if limit is None:
+            raise BadPdu(AbortReason.UNRECOGNIZED_PDU, f"PDU type {number:02X}H is unknown")
+        if length > limit or length < min(limit, 4):
+            raise BadPdu(AbortReason.INVALID_PARAMETER, f"PDU type {number:02X}H of {length} bytes")
+        return PduType(number), length
 
 
 def encode(pdu_type: PduType, body: bytes) -> bytes:

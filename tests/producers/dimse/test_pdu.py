@@ -62,3 +62,20 @@ def test_short_pdus_by_the_letter() -> None:
     assert abort(AbortSource.USER, AbortReason.UNEXPECTED_PDU) == bytes.fromhex("07 00 00000004 00 00 00 00")
     assert reject(1, 1, 7) == bytes.fromhex("03 00 00000004 00 01 01 07")
     assert release() == bytes.fromhex("06 00 00000004 00 00 00 00")
+
+
+def test_a_body_stays_as_it_was_when_more_comes() -> None:
+    stream = PduStream(LIMIT)
+    wire = encode(PduType.P_DATA_TF, b"first" * 100)
+    list(stream.feed(wire[:200]))
+    ((_, body),) = stream.feed(wire[200:])
+    list(stream.feed(encode(PduType.P_DATA_TF, b"other" * 100)[:-1]))
+    assert stream.in_the_middle
+    assert body == b"first" * 100
+
+
+def test_clearing_forgets_half_a_pdu() -> None:
+    stream = PduStream(LIMIT)
+    list(stream.feed(encode(PduType.P_DATA_TF, b"first" * 100)[:-1]))
+    stream.clear()
+    assert list(stream.feed(encode(PduType.RELEASE_RQ, bytes(4)))) == [(PduType.RELEASE_RQ, bytes(4))]
