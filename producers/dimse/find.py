@@ -66,7 +66,7 @@ class Find:
         command = exchange.message.command
         try:
             sop_class_uid = exchange.context.abstract_syntax
-            keys = identifier_of(exchange)
+            keys = await identifier_of(exchange)
             query = parse(keys, sop_class_uid, agreed(sop_class_uid, exchange.session.extended))
             return Response(await self._answer(exchange, query))
         except InvalidMessage as error:
@@ -114,8 +114,8 @@ class Find:
         return await self._store.reading(lambda index: [dict(row) for row in index.execute(text, parameters)])
 
 
-def identifier_of(exchange: Exchange) -> Keys:
-    """Keys of a request; its data set is closed.
+async def identifier_of(exchange: Exchange) -> Keys:
+    """Keys of a request, read in another thread because a peer decides how long it takes; its data set is closed.
 
     Raises
     ------
@@ -128,9 +128,10 @@ def identifier_of(exchange: Exchange) -> Keys:
     try:
         if spool.failure is not None:
             raise InvalidMessage(spool.failure)
-        return decode(spool.prefix(spool.size), exchange.context.transfer_syntax)
+        data = spool.prefix(spool.size)
     finally:
         spool.close()
+    return await asyncio.to_thread(decode, data, exchange.context.transfer_syntax)
 
 
 def _failed(exchange: Exchange, status: FindStatus, sentence: str) -> Command:

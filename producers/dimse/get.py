@@ -121,7 +121,8 @@ async def instances_of(exchange: Exchange, store: InstanceStore) -> list[StoredI
     """
     uid = exchange.context.abstract_syntax
     try:
-        selection = parse(identifier_of(exchange), uid, agreed(uid, exchange.session.extended).relational)
+        keys = await identifier_of(exchange)
+        selection = parse(keys, uid, agreed(uid, exchange.session.extended).relational)
         return await store.reading(lambda index: select(index, store.root, selection))
     except InvalidMessage as error:
         log.warning("retrieval refused", extra=_fields(exchange, reason=str(error)))

@@ -30,6 +30,7 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S: Final = 0.5
+_MAX_AE_TITLE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Move:
     async def perform(self, exchange: Exchange) -> Response:
         """Send what the identifier names to the destination, and report."""
         request = exchange.message.command
-        title = (request.move_destination or "").strip()
+        title = (request.move_destination or "").strip()[:_MAX_AE_TITLE]
         destination = self._sending.peers().destination(title)
         if destination is None and title != self._sending.ae_title:
             if exchange.message.data_set is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 
 from producers.store import split
 from tests.orthanc import orthanc_server
+from tests.producers.certificates import authority, signed
 from tests.producers.dimse.archive import fill, fill_file
 from tests.producers.listener import Listener, data_set_of
 from tests.producers.listener import listener as running
@@ -33,12 +34,17 @@ SHEVCHENKO = "Шевченко^Тарас"
 
 
 @contextmanager
-def gateway(directory: Path, **destinations: int) -> Iterator[Listener]:
+def gateway(
+    directory: Path, settings: Mapping[str, Any] | None = None, *, tls: bool = False, **destinations: int
+) -> Iterator[Listener]:
     """Listener with two studies, and with destinations by AE title and port."""
+    directory.mkdir(exist_ok=True)
     peers = directory / "peers.yaml"
-    entries = [{"ae_title": title, "host": "127.0.0.1", "port": port} for title, port in destinations.items()]
+    entries = [
+        {"ae_title": title, "host": "127.0.0.1", "port": port, "tls": tls} for title, port in destinations.items()
+    ]
     peers.write_text(yaml.safe_dump({"peers": entries}), encoding="utf-8")
-    with running(directory / "node", peers_file=peers) as listener:
+    with running(directory / "node", peers_file=peers, **(settings or {})) as listener:
         fill(listener, small_study(1, slices=5, patient_name=GUDZ))
         fill(listener, small_study(2, slices=3, patient_name=SHEVCHENKO))
         yield listener
@@ -198,6 +204,32 @@ def test_movescu_to_nobody_is_refused(tmp_path: Path) -> None:
         keys = of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": uid(1)})
         said = run("movescu", "-v", "-S", "-aem", "NOBODY", "127.0.0.1", listener.port, *keys, expect=None)
         assert "a801" in said.lower() or "MoveDestinationUnknown" in said
+
+
+@pytest.mark.dcmtk
+def test_a_move_over_tls_arrives_and_a_stranger_gets_nothing(tmp_path: Path, output: Path) -> None:
+    ca = authority(tmp_path)
+    ours, theirs = signed(tmp_path, "gateway", ca), signed(tmp_path, "receiver", ca)
+    stranger = signed(tmp_path, "stranger", authority(tmp_path, "other"))
+    settings = {
+        "dimse_tls_certificate": ours.certificate,
+        "dimse_tls_key": ours.key,
+        "dimse_tls_ca": ca.certificate,
+    }
+    for shown, expected in ((theirs, 5), (stranger, 0)):
+        port, written = free_port(), output / shown.certificate.stem
+        written.mkdir()
+        scp = ["+tls", shown.key, shown.certificate, "+cf", ca.certificate, "+B", "-od", written, port]
+        command = [need("storescp"), *map(str, scp)]
+        with (
+            program(command, environment={}, log=tmp_path / "storescp.log"),
+            gateway(tmp_path / shown.certificate.stem, settings, tls=True, STORESCP=port) as listener,
+        ):
+            wait_for(lambda at=port: _listens(at), "storescp")
+            keys = of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": uid(1)})
+            said = run("movescu", "-v", "-S", "-aem", "STORESCP", "127.0.0.1", listener.port, *keys, expect=None)
+            assert len(received(written)) == expected, said
+            assert received(written) <= stored(listener, uid(1))
 
 
 def test_pynetdicoms_findscu_getscu_and_movescu(tmp_path: Path, output: Path) -> None:

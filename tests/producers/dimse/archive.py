@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from schemas.events import Origin
 from tests.producers.listener import Listener
 from tests.producers.store.data import EXPLICIT, encoded
 
+_AT_ONCE = 50
 UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
@@ -31,11 +33,13 @@ async def _put(listener: Listener, data: bytes, syntax: str) -> None:
 
 
 def fill(listener: Listener, images: Iterable[Dataset], syntax: str = EXPLICIT) -> None:
-    """Store data sets."""
+    """Store data sets, several at the same time."""
+    waiting = list(images)
 
     async def put_all() -> None:
-        for image in images:
-            await _put(listener, encoded(image, syntax), syntax)
+        for start in range(0, len(waiting), _AT_ONCE):
+            part = waiting[start : start + _AT_ONCE]
+            await asyncio.gather(*(_put(listener, encoded(image, syntax), syntax) for image in part))
 
     listener.run(put_all())
 
