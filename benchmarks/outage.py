@@ -42,7 +42,7 @@ def main() -> int:
     """Command line."""
     parser = arguments("Catch-up after an outage of the broker")
     parser.add_argument("--studies", type=int, default=2000)
-    parser.add_argument("--rate", type=float, default=5000, help="old events per second (default: 5000)")
+    parser.add_argument("--rate", type=float, default=1000, help="old events per second (default: 1000)")
     options = parser.parse_args()
     studies = 500 if options.quick else options.studies
     with (

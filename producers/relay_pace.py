@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The allowance that may be saved up, in seconds of the rate: it evens out the length of transactions.
-_SAVED_S: Final = 0.25
+#: The allowance that may be saved up, in seconds of the rate: it evens out the length of transactions, and bounds
+#: the batch that something urgent may have to wait for.
+_SAVED_S: Final = 0.1
 
 
 class Pace:
@@ -65,4 +66,4 @@ class Pace:
 
     @property
     def _most_saved(self) -> float:
-        return max(self._rate * _SAVED_S, 1.0)
+        return max(self._rate * _SAVED_S, 2.0)

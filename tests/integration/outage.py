@@ -189,6 +189,8 @@ def run(
         assert subscriber.seen == []
         network.open()
         started = time.monotonic()
+        # Not from the first moment on: how long a client takes to find a broker again is another question.
+        wait_for(lambda: _of_outage(subscriber, figures) > 0, "the first of the backlog")
         live = Live(running.dimse, f"{root}.9")
         wait_for(lambda: _of_outage(subscriber, figures) >= figures.rows(), "the backlog on Kafka", 300)
         figures.catch_up_s = time.monotonic() - started

@@ -29,7 +29,7 @@ def test_old_rows_go_at_the_rate_however_often_it_is_asked(rate: float) -> None:
 def test_what_was_not_used_is_not_saved_up_for_long() -> None:
     pace = Pace(100.0, OLD_S)
     pace.went(pace.allowed(OLD_S + 1, 0.0, 500))
-    assert pace.allowed(OLD_S + 1, 3600.0, 500) <= 25
+    assert pace.allowed(OLD_S + 1, 3600.0, 500) <= 10
 
 
 def test_after_the_backlog_the_bound_is_gone_and_comes_back_with_the_next() -> None:
@@ -37,4 +37,4 @@ def test_after_the_backlog_the_bound_is_gone_and_comes_back_with_the_next() -> N
     pace.went(pace.allowed(OLD_S + 1, 0.0, 500))
     assert pace.allowed(1.0, 0.1, 500) == 500
     pace.went(500)
-    assert pace.allowed(OLD_S + 1, 0.2, 500) == 25
+    assert pace.allowed(OLD_S + 1, 0.2, 500) == 10
