@@ -76,18 +76,7 @@ def application_entity(
     """
     silence()
     peers = peers or PeerBook(settings.peers_file)
-    registry = Registry()
-    registry.register(Verification(), CommandField.C_ECHO_RQ, [VERIFICATION], TRANSFER_SYNTAXES)
-    registry.register(
-        Storage(store, hint),
-        CommandField.C_STORE_RQ,
-        STORAGE_CLASSES,
-        STORAGE_TRANSFER_SYNTAXES,
-        information,
-    )
-    _register_retrieval(registry, settings, store, peers)
-    if workflow is not None:
-        workflow.register(registry)
+    registry = services(settings, store, hint, peers, workflow)
     return DimseServer(
         Policy(
             settings.ae_title,
@@ -110,6 +99,25 @@ def application_entity(
         rejected,
         telemetry,
     )
+
+
+def services(
+    settings: GatewaySettings, store: InstanceStore, hint: Hint, peers: PeerBook, workflow: Workflow | None
+) -> Registry:
+    """Everything that is offered; parameters as of :func:`application_entity`."""
+    registry = Registry()
+    registry.register(Verification(), CommandField.C_ECHO_RQ, [VERIFICATION], TRANSFER_SYNTAXES)
+    registry.register(
+        Storage(store, hint),
+        CommandField.C_STORE_RQ,
+        STORAGE_CLASSES,
+        STORAGE_TRANSFER_SYNTAXES,
+        information,
+    )
+    _register_retrieval(registry, settings, store, peers)
+    if workflow is not None:
+        workflow.register(registry)
+    return registry
 
 
 def _register_retrieval(

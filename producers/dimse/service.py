@@ -198,6 +198,11 @@ class Registry:
         return self._offers
 
     @property
+    def operations(self) -> Collection[tuple[str, int]]:
+        """Abstract syntax and command of everything that is offered."""
+        return self._by_operation.keys()
+
+    @property
     def needs(self) -> Mapping[str, frozenset[Right]]:
         """Abstract syntax → rights of which a peer needs one, unless everyone may use something of it."""
         return {
