@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from producers.dicomweb.included import include
 from producers.dicomweb.problem import Problem
-from producers.dicomweb.query import QidoQuery, parse_query, result
+from producers.dicomweb.query import QidoQuery, parse_query
 from producers.dicomweb.requests import Service, data_set_type, uid_from_path
+from producers.dicomweb.search_result import result
 from producers.dicomweb.streaming import data_sets_response
 from producers.store import Level
 from schemas.errors import InvalidMessage
@@ -62,7 +63,7 @@ class QidoRoutes:
         if len(rows) > query.limit:
             rows.pop()
             warnings.append(await self._remaining(level, query))
-        found = [result(level, row, query, self._service.base_url) for row in rows]
+        found = [result(level, row, query.shown, self._service.base_url) for row in rows]
         if query.needs_files:
             warnings += await include(store, level, found, query, self._service.base_url)
         response = Response(status_code=int(HTTPStatus.NO_CONTENT))

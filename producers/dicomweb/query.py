@@ -1,22 +1,23 @@
-"""Query parameters of QIDO-RS → a query, and rows of the index → DICOM JSON (PS3.18 10.6). Pure.
+"""Query parameters of QIDO-RS → a query (PS3.18 8.3.4 and 10.6). Pure.
 
 Keys are keywords or tags; an attribute that nobody knows is an error with a sentence, never ignored, because a
 filter that is silently dropped answers with other people's studies. Dates and times match as one range of moments
-(10.6.1.2), person names as :mod:`producers.store.person_name` says. What else was asked for and is not done goes
-into ``warnings``.
+(8.3.4.1.1), person names as :mod:`producers.store.person_name` says. What is answered otherwise than it was asked
+for goes into ``warnings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
-from producers.dicomweb.dicom_json import Json, key, person_name, value
+from producers.dicomweb.dicom_json import key
+from producers.dicomweb.search_result import COUNTS, PARENTS
 from producers.store import Matching
-from producers.store.attributes import LEVELS, Attribute, Level
+from producers.store.attributes import LEVELS, REQUEST_ATTRIBUTES_SEQUENCE, Level
 from schemas.errors import InvalidMessage
 
 #: Never more in one response; the client is told to page.
@@ -35,32 +36,6 @@ _OPTIONS: Final = frozenset(
     )
 )
 _ALL: Final = "all"
-_PARENT: Final[dict[Level, tuple[Level, ...]]] = {
-    "study": ("study",),
-    "series": ("study", "series"),
-    "instance": ("study", "series", "instance"),
-}
-#: Type 2 of PS3.18 table 10.6.3-3: present also when empty.
-_ALWAYS: Final = frozenset(
-    (
-        "StudyDate",
-        "StudyTime",
-        "AccessionNumber",
-        "ReferringPhysicianName",
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyID",
-    )
-)
-_REQUEST_ATTRIBUTES: Final = 0x00400275
-_IN_REQUEST: Final = frozenset({"ScheduledProcedureStepID", "RequestedProcedureID"})
-_COUNTS: Final = (
-    ("NumberOfStudyRelatedSeries", 0x00201206),
-    ("NumberOfStudyRelatedInstances", 0x00201208),
-    ("NumberOfSeriesRelatedInstances", 0x00201209),
-)
 
 
 @dataclass(frozen=True)
@@ -131,14 +106,11 @@ def parse_query(level: Level, parameters: Iterable[tuple[str, str]], path: Mappi
             raise InvalidMessage(f"{keyword} is given twice: send one value, or a list of UIDs in it")
         filters[keyword] = text
     warnings = []
-    if _switch(options, "multiplevaluematching"):
-        warnings.append(
-            "The multiplevaluematching parameter is not supported. Multiple Value Matching has not been performed."
-        )
     matching = Matching(
         fuzzy_names=_switch(options, "fuzzymatching"),
         combined_datetime=True,
         empty_values=_switch(options, "emptyvaluematching"),
+        multiple_values=_switch(options, "multiplevaluematching"),
     )
     shown, included = _shown(level, path, names)
     if included and level != "instance":
@@ -166,7 +138,7 @@ def keyword_of(name: str) -> str:
         No attribute has that name.
     """
     sequence, dot, last = name.rpartition(".")
-    if dot and _tag_of(sequence) != _REQUEST_ATTRIBUTES:
+    if dot and _tag_of(sequence) != REQUEST_ATTRIBUTES_SEQUENCE:
         raise InvalidMessage(f"{name[:64]}: inside sequences only RequestAttributesSequence can be matched")
     keyword = keyword_for_tag(_tag_of(last)) if _tag_of(last) else ""
     if not keyword:
@@ -187,19 +159,19 @@ def _shown(
 ) -> tuple[tuple[Level, ...], tuple[int, ...]]:
     """Levels in a result (its own, those that the path leaves open, those of included attributes), other tags."""
     named = {"study": "StudyInstanceUID" in path, "series": "SeriesInstanceUID" in path, "instance": False}
-    shown = {item for item in _PARENT[level] if item == level or not named[item]}
+    shown = {item for item in PARENTS[level] if item == level or not named[item]}
     others: dict[int, None] = {}
     for name in names:
         if name == _ALL:
-            shown |= set(_PARENT[level])
+            shown |= set(PARENTS[level])
             continue
         tag = _included_tag(name)
-        homes = [item for item in _PARENT[level] if tag in {attribute.tag for attribute in LEVELS[item]}]
+        homes = [item for item in PARENTS[level] if tag in {attribute.tag for attribute in LEVELS[item]}]
         if homes:
             shown |= set(homes)
         elif tag not in _ANSWERED:
             others[tag] = None
-    return tuple(item for item in _PARENT[level] if item in shown), tuple(others)
+    return tuple(item for item in PARENTS[level] if item in shown), tuple(others)
 
 
 def _included_tag(name: str) -> int:
@@ -213,7 +185,7 @@ def _included_tag(name: str) -> int:
 
 
 _ANSWERED: Final = frozenset(
-    {tag for _, tag in _COUNTS}
+    {tag for _, tag in COUNTS}
     | {tag_for_keyword(name) for name in ("SpecificCharacterSet", "InstanceAvailability", "RetrieveURL")}
     | {tag_for_keyword(name) for name in ("ModalitiesInStudy", "AvailableTransferSyntaxUID")}
 )
@@ -233,62 +205,3 @@ def _whole(options: Mapping[str, str], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise InvalidMessage(f"{name} must be a whole number from 0 on")
     return int(text)
-
-
-def result(level: Level, row: Mapping[str, Any], query: QidoQuery, base_url: str) -> Json:
-    """One result.
-
-    Parameters
-    ----------
-    level
-        What the row is.
-    row
-        Columns of the index.
-    query
-        Says which levels are shown.
-    base_url
-        Root of the DICOMweb service, for RetrieveURL.
-    """
-    found: Json = {
-        "00080005": value("CS", "ISO_IR 192"),
-        "00080056": value("CS", "ONLINE"),
-        "00081190": value("UR", retrieve_url(level, row, base_url)),
-    }
-    request: Json = {}
-    for parent in _PARENT[level]:
-        for attribute in LEVELS[parent]:
-            if parent in query.shown or attribute.vr == "UI":
-                target = request if attribute.keyword in _IN_REQUEST else found
-                _add(target, attribute, row.get(attribute.keyword))
-    if request:
-        found[key(_REQUEST_ATTRIBUTES)] = value("SQ", request)
-    if row.get("ModalitiesInStudy"):
-        found["00080061"] = value("CS", *sorted(str(row["ModalitiesInStudy"]).split(",")))
-    for keyword, tag in _COUNTS:
-        if row.get(keyword) is not None:
-            found[key(tag)] = value("IS", int(row[keyword]))
-    if row.get("transfer_syntax_uid"):
-        found["00083002"] = value("UI", str(row["transfer_syntax_uid"]))
-    return dict(sorted(found.items()))
-
-
-def retrieve_url(level: Level, row: Mapping[str, Any], base_url: str) -> str:
-    """WADO-RS URL of what a row is."""
-    url = f"{base_url}/studies/{row['StudyInstanceUID']}"
-    if level != "study":
-        url += f"/series/{row['SeriesInstanceUID']}"
-    if level == "instance":
-        url += f"/instances/{row['SOPInstanceUID']}"
-    return url
-
-
-def _add(target: Json, attribute: Attribute, stored: str | int | None) -> None:
-    if stored is None or stored == "":
-        if attribute.keyword in _ALWAYS:
-            target[key(attribute.tag)] = value(attribute.vr)
-        return
-    if attribute.vr == "PN":
-        target[key(attribute.tag)] = value("PN", *(person_name(name) for name in str(stored).split("\\")))
-        return
-    values = str(stored).split("\\") if isinstance(stored, str) else [stored]
-    target[key(attribute.tag)] = value(dictionary_VR(attribute.tag), *values)

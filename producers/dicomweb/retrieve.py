@@ -73,11 +73,22 @@ def _as_stored(transfer_syntax_uid: str, wanted: str | None) -> bool:
 
 @dataclass(frozen=True)
 class FrameForm:
-    """How frames are sent: ``media_type`` of each, its transfer syntax, and whether they are decoded for it."""
+    """How frames are sent.
+
+    Attributes
+    ----------
+    media_type, transfer_syntax_uid
+        Of each frame.
+    decoded
+        Whether they are decoded for it.
+    alone
+        Whether the one frame is the response, without multipart.
+    """
 
     media_type: str
     transfer_syntax_uid: str
     decoded: bool = False
+    alone: bool = False
 
     @property
     def content_type(self) -> str:
@@ -86,19 +97,32 @@ class FrameForm:
 
 
 def choose_frame_form(
-    accepted: Iterable[MediaType], transfer_syntax_uid: str, can_decode: CanDecode
+    accepted: Iterable[MediaType], transfer_syntax_uid: str, can_decode: CanDecode, *, one: bool = False
 ) -> FrameForm | None:
-    """Form in which the frames of an instance are sent; ``None`` when no range allows one."""
+    """Form in which the frames of an instance are sent; ``None`` when no range allows one.
+
+    Parameters
+    ----------
+    accepted
+        Media ranges, best first.
+    transfer_syntax_uid
+        In which they are stored.
+    can_decode
+        Whether a transfer syntax can be decoded here.
+    one
+        Whether there is one frame only, which may stand alone where its very type is asked for.
+    """
     stored = media_type_of(transfer_syntax_uid)
     for media_range in accepted:
-        if not media_range.matches(MULTIPART_RELATED):
+        alone = one and media_range.name != "*/*" and not media_range.matches(MULTIPART_RELATED)
+        if not alone and not media_range.matches(MULTIPART_RELATED):
             continue
-        inner = MediaType(media_range.parameters.get("type", "*/*").lower())
+        inner = media_range if alone else MediaType(media_range.parameters.get("type", "*/*").lower())
         wanted = media_range.parameters.get("transfer-syntax", "*")
         if inner.matches(stored) and wanted in ("*", transfer_syntax_uid):
-            return FrameForm(stored, transfer_syntax_uid)
+            return FrameForm(stored, transfer_syntax_uid, alone=alone)
         if inner.matches(OCTET_STREAM) and wanted in ("*", EXPLICIT_LITTLE) and can_decode(transfer_syntax_uid):
-            return FrameForm(OCTET_STREAM, EXPLICIT_LITTLE, decoded=stored != OCTET_STREAM)
+            return FrameForm(OCTET_STREAM, EXPLICIT_LITTLE, decoded=stored != OCTET_STREAM, alone=alone)
     return None
 
 

@@ -37,7 +37,7 @@ from producers.dicomweb.retrieve import (
     choose_instance_form,
 )
 from producers.dicomweb.stored import file_bytes, file_chunks, opened
-from producers.dicomweb.streaming import data_sets_response, multipart_response, ranged, streamed
+from producers.dicomweb.streaming import attempted, data_sets_response, multipart_response, ranged, streamed
 from producers.store import StoredInstance
 from producers.store.transcode import can_decode, to_explicit_little
 
@@ -108,18 +108,20 @@ class WadoRoutes:
         if form == "multipart":
             parts = iter([({"Content-Type": OCTET_STREAM}, iter([data]))])
             return await multipart_response(parts, OCTET_STREAM, {})
-        etag = f'"{stored.sha256}-{request.path_params["path"].upper()}"'
-        return await ranged(
-            request.headers, etag, len(data), OCTET_STREAM, lambda wanted: iter([_cut(data, wanted)])
-        )
+        return await _ranged_bytes(request, data, OCTET_STREAM)
 
     async def _frames_response(self, request: Request, stored: StoredInstance, numbers: Sequence[int]) -> Response:
-        form = choose_frame_form(accept_of(request), stored.transfer_syntax_uid, can_decode)
+        accepted = accept_of(request)
+        form = choose_frame_form(accepted, stored.transfer_syntax_uid, can_decode, one=len(numbers) == 1)
         if form is None:
             raise not_acceptable(
                 f"frames are stored as {frames.media_type_of(stored.transfer_syntax_uid)} in transfer syntax "
                 f'{stored.transfer_syntax_uid}: accept {MULTIPART_RELATED}; type="*/*"; transfer-syntax=*'
             )
+        if form.alone:
+            made = _frames(stored, numbers, form)
+            data = await asyncio.to_thread(attempted, lambda: next(made, b""))
+            return await _ranged_bytes(request, data, form.content_type)
         parts = (({"Content-Type": form.content_type}, iter([frame])) for frame in _frames(stored, numbers, form))
         return await multipart_response(parts, form.media_type, {})
 
@@ -150,6 +152,11 @@ async def _instance_as_stored(request: Request, stored: StoredInstance, form: In
     if not_modified(request.headers, headers["ETag"]):
         return Response(status_code=int(HTTPStatus.NOT_MODIFIED), headers=headers)
     return await _instances_response([stored], form, headers)
+
+
+async def _ranged_bytes(request: Request, data: bytes, media_type: str) -> Response:
+    etag = f'"{hashlib.sha256(data).hexdigest()}"'
+    return await ranged(request.headers, etag, len(data), media_type, lambda wanted: iter([_cut(data, wanted)]))
 
 
 def _cut(data: bytes, wanted: range) -> bytes:

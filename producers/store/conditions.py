@@ -46,11 +46,15 @@ class Matching:
         A range of dates and one of times are one range of moments (PS3.4 C.2.2.2.5.4).
     empty_values
         Two quotation marks match an attribute without a value (PS3.4 C.2.2.2.7).
+    multiple_values
+        All values of a list must be there, not only one of them (PS3.4 C.2.2.2.8); of the attributes in the index
+        that is for Modalities in Study.
     """
 
     fuzzy_names: bool = False
     combined_datetime: bool = False
     empty_values: bool = False
+    multiple_values: bool = False
 
 
 LITERAL: Final = Matching()
@@ -92,13 +96,16 @@ def condition(attribute: Attribute, value: str, matching: Matching) -> tuple[str
 def combined_datetimes(filters: dict[str, str]) -> Iterator[tuple[str, list[Parameter]]]:
     """Conditions of dates with their times as one range; takes those keys out of ``filters``.
 
-    Only a range of dates needs it: on a single date, the range of times means the same by itself.
+    Both must be ranges of the same form; else each matches by itself (PS3.4 C.2.2.2.5.4).
     """
     for date, time in _DATE_WITH_TIME:
-        if "-" not in filters.get(date, "") or filters.get(time, "") in ("", "*"):
+        if "-" not in filters.get(date, "") or "-" not in filters.get(time, ""):
             continue
-        first_date, last_date = _ends(Attribute(date, 0, "DA"), filters.pop(date))
-        first_time, last_time = _ends(Attribute(time, 0, "TM"), filters.pop(time))
+        first_date, last_date = _ends(Attribute(date, 0, "DA"), filters[date])
+        first_time, last_time = _ends(Attribute(time, 0, "TM"), filters[time])
+        if (bool(first_date), bool(last_date)) != (bool(first_time), bool(last_time)):
+            continue
+        del filters[date], filters[time]
         column = f'"{date}" || coalesce("{time}", \'\')'
         conditions: list[str] = []
         parameters: list[Parameter] = []

@@ -137,7 +137,8 @@ def _where(level: Level, filters: Mapping[str, str], matching: Matching) -> tupl
             )
     if filters.get("ModalitiesInStudy", "*") not in ("", "*"):
         modalities = listed(filters["ModalitiesInStudy"])
-        wheres.append(_HAS_MODALITY.format(study=f"{_TABLE[level]}.StudyInstanceUID", marks=marks(modalities)))
+        for wanted in [[one] for one in modalities] if matching.multiple_values else [modalities]:
+            wheres.append(_HAS_MODALITY.format(study=f"{_TABLE[level]}.StudyInstanceUID", marks=marks(wanted)))
         parameters += modalities
     return (f" WHERE {' AND '.join(wheres)}" if wheres else ""), parameters
 

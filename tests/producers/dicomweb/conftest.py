@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,9 @@ class Serving:
         self._thread.join(30)
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+@contextmanager
+def running_gateway(directory: Path) -> Iterator[Gateway]:
+    """A gateway whose store is in a directory."""
     received: list[Received] = []
     telemetry = Telemetry()
 
@@ -63,7 +65,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         received.append(instance)
         return ()
 
-    store = InstanceStore.open(tmp_path / "store", announce, telemetry, refuse_fraction=1.0)
+    store = InstanceStore.open(directory / "store", announce, telemetry, refuse_fraction=1.0)
     port = free_port()
     service = Service(
         store, f"http://127.0.0.1:{port}/dicom-web", max_part_bytes=20_000_000, max_artifact_bytes=1_000_000
@@ -71,6 +73,12 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with Serving(create_service_app(service, telemetry), port):
         yield Gateway(f"http://127.0.0.1:{port}", store, telemetry, received)
     store.close()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with running_gateway(tmp_path) as gateway:
+        yield gateway
 
 
 @pytest.fixture

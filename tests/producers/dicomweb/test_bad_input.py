@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.producers.dicomweb.conftest import Gateway
+from tests.producers.dicomweb.conftest import Gateway, running_gateway
 from tests.producers.dicomweb.objects import STOW_TYPE, mr_image, part10, stow_body
 
 SQL = "1'%20OR%20'1'='1"
 REFUSALS = {400, 403, 404, 405, 406, 414, 415, 416}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway for all tests of this file."""
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def http(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.dicom_web, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def instance(http: httpx.Client) -> str:
     image = mr_image("1.2.3", "1.2.3.4")
     http.post("/studies", content=stow_body([part10(image)]), headers={"Content-Type": STOW_TYPE})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -27,10 +28,23 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.producers.dicomweb.conftest import Gateway
+from tests.producers.dicomweb.conftest import Gateway, running_gateway
 from tests.producers.dicomweb.objects import DEMONSTRATION, STOW_TYPE, mr_image, part10, stow_body
 
 PNG = {"Accept": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway for all tests of this file."""
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def http(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.dicom_web, timeout=30) as client:
+        yield client
 
 
 def store(http: httpx.Client, *images: Dataset) -> None:

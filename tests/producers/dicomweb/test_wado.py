@@ -366,6 +366,22 @@ def test_compressed_frames_are_decoded_for_octet_stream(http: httpx.Client) -> N
     assert mr_image().PixelData in response.content
 
 
+def test_one_frame_may_stand_alone(http: httpx.Client) -> None:
+    image = compressed(RLELossless)
+    store(http, part10(image))
+    url = f"{url_of(image)}/frames/1"
+    octets = {"Accept": "application/octet-stream"}
+    whole = http.get(url, headers=octets)
+    assert whole.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+    assert whole.content == mr_image().PixelData
+    part = http.get(url, headers=octets | {"Range": "bytes=4-7", "If-Range": whole.headers["etag"]})
+    assert (part.status_code, part.content) == (206, mr_image().PixelData[4:8])
+    rle = http.get(url, headers={"Accept": "image/dicom-rle"})
+    assert rle.headers["content-type"] == "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"
+    assert http.get(f"{url},1", headers=octets).status_code == 406
+    assert http.get(url).headers["content-type"].startswith("multipart/related")
+
+
 def test_object_without_pixels_has_no_frames(http: httpx.Client) -> None:
     image = mr_image()
     del image.PixelData
