@@ -114,24 +114,11 @@ class Ledger:
             raise ConfigurationError(
                 f"another poller already works for {directory.name}: end it, or choose another source"
             ) from error
-        path = directory / FILE
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version not in (0, SCHEMA_VERSION):
-                raise ConfigurationError(
-                    f"{path} has version {version}, this release reads {SCHEMA_VERSION}: start the release that "
-                    "wrote it, or move it away and polling begins again at start_days"
-                )
-            for statement in _DDL:
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(
-                f"{path} cannot be read ({error}): move it away and polling begins again at start_days"
-            ) from error
+            self._db = _opened(directory / FILE)
+        except ConfigurationError:
+            os.close(self._lock)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -277,6 +264,30 @@ def read_standing(directory: Path) -> Standing | None:
         raise ConfigurationError(
             f"{path} cannot be read ({error}): move it away and polling begins again at start_days"
         ) from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in _DDL:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ConfigurationError(
+            f"{path} cannot be read ({error}): move it away and polling begins again at start_days"
+        ) from error
+    if version not in (0, SCHEMA_VERSION):
+        connection.close()
+        raise ConfigurationError(
+            f"{path} has version {version}, this release reads {SCHEMA_VERSION}: start the release that wrote it, "
+            "or move it away and polling begins again at start_days"
+        )
+    return connection
 
 
 def _standing(connection: sqlite3.Connection) -> Standing:

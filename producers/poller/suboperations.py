@@ -75,4 +75,6 @@ def check(final: Retrieval | None, source: str, destination: str) -> None:
         raise TransientFailure(f"{source} cannot perform the sub-operations ({final.status:04X}): {remedy}")
     if final.status >> 8 == 0xA7:
         raise DestinationUnavailable(f"{source} is out of resources ({final.status:04X}): it is asked again later")
-    raise PermanentRejection(f"{source} refuses the {operation} ({final.status:04X}): see its log", final.status)
+    # what some answer in place of A801
+    remedy = f"see its log, and check that it knows our AE title {destination}" if destination else "see its log"
+    raise PermanentRejection(f"{source} refuses the {operation} ({final.status:04X}): {remedy}", final.status)

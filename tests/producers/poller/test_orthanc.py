@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from pydicom.uid import RLELossless
 
-from producers.poller.check import check
 from producers.poller.connect import directory_of
 from producers.poller.ledger import read_standing
-from producers.poller.sources_file import choose, parse
 from tests.orthanc import OrthancServer, orthanc_server
 from tests.producers.poller.site import (
     Gateway,
@@ -141,28 +139,7 @@ def test_a_gateway_that_is_away_is_waited_for(kafka: str, tmp_path: Path, number
             with gateway(tmp_path / "gateway", kafka, ports):
                 wait_for(lambda: bool(running.said("study brought")), "the study")
                 assert ports.count(uid_of(study)) == 6
-            assert len(running.said(away)) == 1
-
-
-async def test_a_pacs_that_does_not_know_the_gateway_is_told_apart(
-    receiving: Gateway, tmp_path: Path, number: str
-) -> None:
-    """A801 is nothing about one study: none is set aside, and the sentence says what to register where."""
-    study = todays_study(number)
-    with orthanc_for(tmp_path, receiving, DicomModalities={}) as server:
-        put(server.http, study)
-        source = source_of("c-move", server)
-        with poller(tmp_path, receiving.url, source) as running:
-            away = "the source is away and will be tried until it is back"
-            wait_for(lambda: bool(running.said(away)), "the complaint")
-            assert "register AE title SCANSTREAM" in running.said(away)[0]["reason"]
-            assert not running.said("study set aside, it is tried again later")
-        finding = await check("pacs", choose(parse((tmp_path / "sources.yaml").read_text(), "file"), "pacs"))
-        assert "A801" in finding.trouble
-    with orthanc_for(tmp_path, receiving) as server:
-        entry = str(source_of("c-move", server)).replace("'", '"')
-        finding = await check("pacs", choose(parse(f'{{"sources": {{"pacs": {entry}}}}}', "file"), "pacs"))
-        assert finding.ok, finding.trouble
+                assert len(running.said(away)) == 1
 
 
 def test_only_wanted_studies_are_brought(receiving: Gateway, tmp_path: Path, number: str) -> None:
