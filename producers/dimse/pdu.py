@@ -16,8 +16,9 @@ HEADER: Final = struct.Struct(">BxI")
 #: What is between two headers; whoever gets one may keep it, nobody changes it any more.
 Body = bytes | bytearray
 
-#: 128 presentation contexts with all transfer syntaxes take about 170 kB.
-MAX_ASSOCIATE_BYTES: Final = 1024 * 1024
+#: 128 presentation contexts with all transfer syntaxes take about 170 kB, user information 64 kB at most. Anyone
+#: who connects can have us hold that much.
+MAX_ASSOCIATE_BYTES: Final = 256 * 1024
 
 
 class PduType(IntEnum):

@@ -115,3 +115,9 @@ def test_a_bad_new_file_is_said_once_and_the_old_one_stays(
     written(path, "peers: []")
     clock.later()
     assert book.current().find("CT1") is None
+
+
+def test_the_example_is_a_good_file() -> None:
+    peers = load(Path(__file__).parents[3] / "docs/peers.example.yaml")
+    assert [peer.ae_title for peer in peers.peers] == ["CT-EMERGENCY", "ARCHIVE"]
+    assert peers.others == {"store"}

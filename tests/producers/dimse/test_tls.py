@@ -101,7 +101,7 @@ def test_pynetdicom_associates_over_tls(listener: Listener, site: Site) -> None:
     port = secure_port(listener, site.files)
     entity = AE("SCANNER")
     entity.add_requested_context("1.2.840.10008.1.1")
-    association = entity.associate("127.0.0.1", port, tls_args=(client_context(site.ca, site.scanner), ""))
+    association = entity.associate("127.0.0.1", port, tls_args=(client_context(site.ca, site.scanner), "gateway"))
     assert association.is_established
     assert association.send_c_echo().Status == 0
     association.release()
