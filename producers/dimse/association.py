@@ -14,6 +14,7 @@ import logging
 from enum import Enum
 from typing import Protocol, cast
 
+from producers.dimse.acknowledgement import acknowledge_at_once
 from producers.dimse.acse import AssociationRequest, abort, decode_request, encode_accept, reject, release
 from producers.dimse.admission import Admitted, Caller
 from producers.dimse.conversation import Conversation
@@ -242,7 +243,8 @@ class Association(asyncio.Protocol):
     def _establish(self, request: AssociationRequest, admitted: Admitted, answer: Acceptance) -> None:
         patience_s = self._limits.idle_timeout_s
         outlet = Outlet(self._send, lambda: self.is_established, self._stuck, request.user.max_length, patience_s)
-        requests = Requests(outlet.send, self._regulate, patience_s)
+        connection = None if self._transport is None else self._transport.get_extra_info("socket")
+        requests = Requests(outlet.send, self._regulate, patience_s, lambda: acknowledge_at_once(connection))
         session = Session(
             self._host.new_association_id(),
             request.calling_ae_title,

@@ -16,6 +16,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from producers.dimse.acknowledgement import acknowledge_at_once
+
 _TIMEOUT_S: Final = 120.0
 
 
@@ -42,6 +44,11 @@ class Connection(AssociationSocket):
         if self.failure is None and self.socket is not None:
             self.was_open = True
             self.socket.settimeout(self.stall_s)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send a PDU; an answer to it comes without delay."""
+        super().send(bytestream)
+        acknowledge_at_once(self.socket)
 
     def _shutdown_socket(self) -> None:
         """Called also while the reason of a failure is handled, the only place where it can be had."""

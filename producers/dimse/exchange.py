@@ -76,12 +76,21 @@ class Requests:
         Called when a request goes out or is answered: see ``waits``.
     timeout_s
         How long the peer may take for one, seconds.
+    sent
+        Called when a request is on its way, and its answer is waited for.
     """
 
-    def __init__(self, send: Send, changed: Callable[[], None], timeout_s: float) -> None:
+    def __init__(
+        self,
+        send: Send,
+        changed: Callable[[], None],
+        timeout_s: float,
+        sent: Callable[[], None] = lambda: None,
+    ) -> None:
         self._send = send
         self._changed = changed
         self._timeout_s = timeout_s
+        self._sent = sent
         self._asked: dict[int, asyncio.Future[Command]] = {}
         self._last_id = 0
         self._over = False
@@ -106,6 +115,7 @@ class Requests:
         self._changed()
         try:
             await self._send(context_id, replace(command, message_id=number), chunks)
+            self._sent()
             async with asyncio.timeout(self._timeout_s):
                 return await answer
         except TimeoutError:
