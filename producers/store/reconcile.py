@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 
 #: Only directories that changed this long before the last commit, or later, can hold a file without a row.
 _MARGIN_S: Final = 3600.0
+
+#: Missing files that the log names; all are counted.
+_MOST_NAMED: Final = 100
+
+#: What a file begins with: far more than any header before the data set.
+_HEADER_BYTES: Final = 64 * 1024
 
 #: Exists while the index is being rebuilt from the files.
 REBUILDING: Final = "rebuilding"
@@ -93,10 +99,11 @@ def reconcile(connection: sqlite3.Connection, root: Path, adopt: Adopt) -> Repor
     ):
         if not (root / file).is_file():
             missing += 1
-            log.error(
-                "a stored file is missing: restore it or send it again",
-                extra=fields(sop_instance_uid=sop_instance_uid),
-            )
+            if missing <= _MOST_NAMED:
+                log.error(
+                    "a stored file is missing: restore it or send it again",
+                    extra=fields(sop_instance_uid=sop_instance_uid),
+                )
     report = Report(removed, deleted, adopted, unreadable, missing)
     level = logging.ERROR if unreadable or missing else logging.INFO
     log.log(level, "store opened", extra=fields(**vars(report)))
@@ -118,16 +125,20 @@ def _is_indexed(connection: sqlite3.Connection, file: str) -> bool:
 
 
 def _read_back(path: Path) -> tuple[Received, Headers, Written]:
-    """A stored file as it was when it came in; its header says from where."""
-    data = path.read_bytes()
-    meta, offset = split(data)
-    data_set = data[offset:]
-    headers = read_headers(lambda count: data_set[:count], len(data_set), meta.transfer_syntax_uid)
+    """A stored file as it was when it came in; its header says from where. Large ones are never held in memory."""
+    with path.open("rb") as file:
+        meta, offset = split(file.read(_HEADER_BYTES))
+        size = os.fstat(file.fileno()).st_size - offset
+        headers = read_headers(
+            lambda count: os.pread(file.fileno(), count, offset), size, meta.transfer_syntax_uid
+        )
+        file.seek(offset)
+        digest = file_digest(file, sha256).hexdigest()
     received = Received(
-        data_set=Spool.of(data_set),
+        data_set=Spool(),
         transfer_syntax_uid=meta.transfer_syntax_uid,
         origin=Origin.C_STORE if meta.sending_ae_title else Origin.STOW_RS,
         calling_ae_title=meta.sending_ae_title,
         called_ae_title=meta.receiving_ae_title,
     )
-    return received, headers, Written(path, offset, len(data_set), sha256(data_set).hexdigest())
+    return received, headers, Written(path, offset, size, digest)
