@@ -266,6 +266,7 @@ class Association(asyncio.Protocol):
             extra=self._fields(
                 calling_ae_title=request.calling_ae_title,
                 called_ae_title=request.called_ae_title,
+                address=self._caller.address,
                 implementation=request.user.implementation_version,
                 contexts_accepted=len(answer.contexts),
                 contexts_refused=len(answer.answers) - len(answer.contexts),
