@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from pydicom.uid import RLELossless
 
+from producers.poller.check import check
 from producers.poller.connect import directory_of
 from producers.poller.ledger import read_standing
+from producers.poller.sources_file import choose, parse
 from tests.orthanc import OrthancServer, orthanc_server
 from tests.producers.poller.site import (
     Gateway,
@@ -163,3 +166,17 @@ def test_only_wanted_studies_are_brought(receiving: Gateway, tmp_path: Path, num
             assert time.monotonic() - started < 15
     assert receiving.count(uid_of(wanted)) == 6
     assert receiving.count(uid_of(other)) == 0
+
+
+async def test_credentials_come_from_a_file_and_a_wrong_one_is_told(
+    receiving: Gateway, tmp_path: Path, number: str
+) -> None:
+    secret = tmp_path / "password"
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": {"reader": "s3cret"}}
+    with orthanc_for(tmp_path, receiving, **users) as server:
+        entry = source_of("dicomweb", server, username="reader", password_file=str(secret))
+        source = choose(parse(json.dumps({"sources": {"pacs": entry}}), "file"), "pacs")
+        secret.write_text("s3cret", encoding="utf-8")
+        assert (await check("pacs", source)).ok
+        secret.write_text("wrong", encoding="utf-8")
+        assert "refuses us (HTTP 401)" in (await check("pacs", source)).trouble
