@@ -147,7 +147,7 @@ def main() -> int:
     course = (
         Course(("ct", "small"), (1, 16), 1, 0.5, 1.0)
         if options.quick
-        else Course(("ct", "small"), (1, 4, 16, 64), 3, 0.5, 3.0)
+        else Course(("ct", "small"), (1, 4, 16, 64), 3, 0.5, 2.0)
     )
     with place() as folder, ExitStack() as stack:
         (folder / "kafka").mkdir()
