@@ -57,8 +57,9 @@ test-integration: setup  ## tests against real Kafka, Orthanc, validators, the w
 	$(BIN)/pytest -q -m integration
 
 .PHONY: contract
-contract: setup  ## freeze changed Avro schemas, write docs/asyncapi.yaml and the README table anew
+contract: setup  ## freeze changed Avro schemas, write docs/ and the README table anew
 	$(BIN)/python -m schemas.release
+	$(BIN)/python -m producers.conformance
 
 .PHONY: lock
 lock: setup  ## resolve pyproject.toml into requirements.lock (hashed, no addresses)

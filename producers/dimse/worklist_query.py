@@ -58,6 +58,11 @@ _OF_STEP: Final[Mapping[int, Value]] = {
     0x00400009: lambda found: found.step.step_id,
     0x00400010: lambda found: found.step.station_name,
 }
+#: Attributes that are matched and returned, by where they stand.
+KEYS: Final[Mapping[str, tuple[int, ...]]] = {
+    "the order": tuple(_OF_ORDER),
+    "Scheduled Procedure Step Sequence": tuple(_OF_STEP),
+}
 _DATE: Final = re.compile(r"\d{8}")
 _TIME: Final = re.compile(r"\d{2}(\d{2}(\d{2})?)?")
 
