@@ -122,13 +122,19 @@ class CommitmentReports:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._called: set[tuple[str, str]] = set()
+        self._active: set[tuple[str, str]] = set()
         self._reporting: set[asyncio.Task[Any]] = set()
         self._slots = asyncio.Semaphore(_CALLS)
         self._wake = asyncio.Event()
 
     def begin(self, request: Commitment, session: Session | None, context_id: int) -> None:
-        """Decide on a new request and report on its association, or leave that to :meth:`run`."""
-        self._start(self._first(request, session, context_id))
+        """Decide on a request and report on its association, or on one of ours when that is closed.
+
+        A request that came again is begun again, unless somebody is at it.
+        """
+        if _key(request) not in self._active:
+            self._active.add(_key(request))
+            self._start(self._first(request, session, context_id))
 
     async def start(self) -> None:
         """Take up what an earlier process left, and report until :meth:`stop`."""
@@ -166,6 +172,13 @@ class CommitmentReports:
                     await self._wake.wait()
 
     async def _first(self, request: Commitment, session: Session | None, context_id: int) -> None:
+        try:
+            await self._decide_and_report(request, session, context_id)
+        finally:
+            self._active.discard(_key(request))
+            self._wake.set()
+
+    async def _decide_and_report(self, request: Commitment, session: Session | None, context_id: int) -> None:
         decided = await self._decide_at_last(request)
         if session is not None and session.link.is_open:
             event_type_id, information = rules.report(decided)
@@ -214,10 +227,13 @@ class CommitmentReports:
         """One association for all that a peer is to hear, beside those of other peers."""
         by_pair: dict[tuple[str, str], list[Commitment]] = defaultdict(list)
         for commitment in due:
+            if _key(commitment) in self._active:
+                continue
             by_pair[commitment.peer, commitment.own_ae_title].append(commitment)
         for pair, reports in by_pair.items():
             if pair not in self._called:
                 self._called.add(pair)
+                self._active.update(map(_key, reports))
                 self._start(self._call_peer(pair, reports))
 
     async def _call_peer(self, pair: tuple[str, str], reports: Sequence[Commitment]) -> None:
@@ -228,6 +244,7 @@ class CommitmentReports:
                     await self._note(reports, statuses, reason)
         finally:
             self._called.discard(pair)
+            self._active.difference_update(map(_key, reports))
             self._wake.set()
 
     async def _answers(self, reports: Sequence[Commitment]) -> tuple[list[int], str]:
@@ -299,6 +316,10 @@ class CommitmentReports:
 
 def _decided(request: Commitment, failures: Failures) -> Commitment:
     return replace(request, failures=failures)
+
+
+def _key(commitment: Commitment) -> tuple[str, str]:
+    return commitment.peer, commitment.transaction_uid
 
 
 def _fields(commitment: Commitment, **more: object) -> dict[str, dict[str, object]]:

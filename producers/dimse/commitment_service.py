@@ -69,7 +69,7 @@ class StorageCommitment:
                 requested_at=self._clock(),
                 tries=0,
             )
-            is_new = await self._keep(request)
+            await self._keep(request)
         except Refusal as refusal:
             _forget(exchange)
             log.warning(
@@ -87,15 +87,14 @@ class StorageCommitment:
                 association_id=session.association_id, transaction_uid=transaction, instances=len(instances)
             ),
         )
-        if is_new:
-            # Its task runs when this one rests: after the response is written.
-            self._reports.begin(request, session, exchange.message.context_id)
+        # Its task runs when this one rests: after the response is written.
+        self._reports.begin(request, session, exchange.message.context_id)
         return Response(command.response(Status.SUCCESS))
 
-    async def _keep(self, request: Commitment) -> bool:
-        """Make a request durable; returns whether it is new."""
+    async def _keep(self, request: Commitment) -> None:
+        """Make a request durable."""
         try:
-            return await self._database.run(partial(commitments.add, request=request, most=_MAX_PENDING))
+            await self._database.run(partial(commitments.add, request=request, most=_MAX_PENDING))
         except commitments.TransactionInUse:
             raise Refusal(DUPLICATE_TRANSACTION, "the Transaction UID was used already: choose another") from None
         except commitments.TooMany:

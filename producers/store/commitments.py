@@ -64,11 +64,11 @@ class TooMany(Exception):
     """More requests wait for their reports than are kept."""
 
 
-def add(connection: sqlite3.Connection, request: Commitment, most: int) -> bool:
-    """Keep a request; returns whether it is new.
+def add(connection: sqlite3.Connection, request: Commitment, most: int) -> None:
+    """Keep a request.
 
-    The same request again while the first one waits for its report is none, and no error: the peer did not get
-    our answer.
+    The same request again while the first one waits for its report changes nothing, and is no error: the peer did
+    not get our answer.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def add(connection: sqlite3.Connection, request: Commitment, most: int) -> bool:
     instances = json.dumps(request.instances)
     if row is not None:
         if row["ended_at"] is None and row["instances"] == instances:
-            return False
+            return
         raise TransactionInUse
     if pending_count(connection) >= most:
         raise TooMany
@@ -102,7 +102,6 @@ def add(connection: sqlite3.Connection, request: Commitment, most: int) -> bool:
         " VALUES (?, ?, ?, ?, ?)",
         (request.peer, request.transaction_uid, request.own_ae_title, instances, request.requested_at),
     )
-    return True
 
 
 def pending_count(connection: sqlite3.Connection) -> int:

@@ -189,6 +189,22 @@ def test_reports_on_a_new_association_when_the_first_is_gone_and_once_only(scp: 
             scu.reports.get(timeout=3.0)
 
 
+def test_a_peer_without_an_address_hears_the_report_when_it_asks_again(scp: Department) -> None:
+    scu = Scu()
+    association = scu.associate(scp.port)
+    data = request(send(association, images(1)))
+    scu.statuses = [0x0110]
+    assert ask(association, data) == 0
+    assert scu.report()[0] == 1
+    association.abort()
+    again = scu.associate(scp.port)
+    # until the report has come it is no other request, afterwards it is
+    wait_for(lambda: ask(again, data) == 0x0131, "the end of the transaction")
+    assert scu.report()[1].TransactionUID == data.TransactionUID
+    assert scu.reports.empty()
+    again.release()
+
+
 def test_a_report_that_is_not_taken_comes_again_until_it_is(
     scp: Department, monkeypatch: pytest.MonkeyPatch
 ) -> None:
