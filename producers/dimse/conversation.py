@@ -190,7 +190,10 @@ class Conversation:
         service = self._registry.find(context.served_as, command.field)
         if service is None or not self._is_allowed(context, command):
             return BoundedSpool(0)
-        return service.new_spool()
+        spool = service.new_spool()
+        if isinstance(spool, BoundedSpool):
+            spool.share(self._registry.memory)
+        return spool
 
     def _is_allowed(self, context: AcceptedContext, command: Command) -> bool:
         right = right_of(context.served_as, command.field)
@@ -304,6 +307,10 @@ class Conversation:
         except Exception:
             performing.forget()
             raise
+        finally:
+            if isinstance(performing.message.data_set, BoundedSpool):
+                # What is small has been read by then; it must not count any longer, whatever became of it.
+                performing.forget()
 
 
 def _forget(message: Message) -> None:

@@ -10,14 +10,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from producers.dimse.command import Command
 from producers.dimse.message import Message
 from producers.dimse.negotiation import AcceptedContext, Information
 from producers.dimse.rights import RIGHTS, Right, right_of
+from producers.store.memory import Memory
 from producers.store.spool import Buffer, Spool
 from schemas.errors import DestinationUnavailable
+
+#: Identifiers and the like of all associations; instances have a bound of their own.
+_REQUESTS_BYTES: Final = 64 * 1024 * 1024
 
 
 class AssociationLost(DestinationUnavailable):
@@ -146,9 +150,16 @@ class Service(Protocol):
 
 
 class Registry:
-    """Services by abstract syntax and command field."""
+    """Services by abstract syntax and command field.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    memory
+        Bound on the data sets that services take in memory, of all associations.
+    """
+
+    def __init__(self, memory_bytes: int = _REQUESTS_BYTES) -> None:
+        self.memory = Memory(memory_bytes)
         self._by_operation: dict[tuple[str, int], Service] = {}
         self._offers: dict[str, frozenset[str]] = {}
         self._rights: dict[str, frozenset[Right | None]] = {}

@@ -315,3 +315,25 @@ async def test_messages_of_two_tasks_are_not_mixed() -> None:
         else:
             data += len(body) - 6
     assert len(answered) == 4
+
+
+async def test_what_services_took_counts_no_more_when_it_is_answered() -> None:
+    seen: list[int] = []
+    offered = registry(find=asking)
+
+    async def careless(exchange: Exchange) -> Response:
+        seen.append(offered.memory.in_use)
+        if len(seen) == 2:
+            raise DestinationUnavailable("away")
+        return Response(exchange.message.command.response(0))
+
+    offered.register(Scripted(careless), STORE_RQ, [MR], [EXPLICIT])
+    line = MemoryLine(offered)
+    line.associate((MR, (EXPLICIT,)))
+    for _ in range(3):
+        line.send(store_request("1.2", bytes(5000), context_id=1))
+        await line.command()
+    assert seen == [5000] * 3
+    line.send(store_request("1.2", bytes(5000), context_id=1)[:3000])
+    line.association.connection_lost(None)
+    assert offered.memory.in_use == 0
