@@ -1,5 +1,6 @@
-"""DICOMweb service of the gateway (PS3.18): STOW-RS, QIDO-RS, WADO-RS, artifacts, health.
+"""DICOMweb service of the gateway (PS3.18): STOW-RS, QIDO-RS, WADO-RS with rendered images, DELETE; artifacts, health.
 
-HTTP requests → instances made durable, and instances → responses. The pure files (``multipart``, ``media``,
-``query``, ``stow_response``, ``dicom_json``) hold the decisions; the ``*_routes`` files do the IO.
+HTTP requests → instances made durable, and instances → responses. The ``*_routes`` files do the IO; what a request
+asks for (``query``, ``media``, ``retrieve``, ``conditional``, ``render_request``) and what is made of an instance
+(``dicom_json``, ``native_xml``, ``grayscale``, ``image_files``, ``stow_response``) is decided in pure files.
 """

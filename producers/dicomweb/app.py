@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from producers.dicomweb.artifact_routes import ArtifactRoutes
 from producers.dicomweb.delete_routes import DeleteRoutes
+from producers.dicomweb.downloads import Downloads
 from producers.dicomweb.measured import Measured
 from producers.dicomweb.problem import on_http_exception
 from producers.dicomweb.qido_routes import QidoRoutes
@@ -88,9 +89,10 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
         ("GET", "/health/live", _alive),
         ("GET", "/health/ready", _readiness(service)),
     ]
+    downloads = Downloads(service.max_downloads)
     resources: dict[str, dict[str, ASGIApp]] = {}
     for method, path, handler in table:
-        resources.setdefault(path, {})[method] = Measured(handler, path, telemetry)
+        resources.setdefault(path, {})[method] = Measured(handler, path, telemetry, downloads)
     routes: list[BaseRoute] = [
         Route(path, _Resource(methods), methods=list(methods)) for path, methods in resources.items()
     ]

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from producers.dicomweb.downloads import Downloads
 from producers.dicomweb.problem import Problem
 from producers.telemetry import Telemetry
 from schemas.logs import fields
@@ -18,6 +19,7 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _CLIENT_WENT_AWAY = "499"
+_RETRY_AFTER_S = 5
 
 
 async def without_body(response: StreamingResponse) -> Response:
@@ -40,14 +42,21 @@ class Measured:
         Path with parameter names: the label of the metric, so UIDs never are.
     telemetry
         Takes the observation.
+    downloads
+        Places for bodies that are streamed.
     """
 
     def __init__(
-        self, handler: Callable[[Request], Awaitable[Response]], template: str, telemetry: Telemetry
+        self,
+        handler: Callable[[Request], Awaitable[Response]],
+        template: str,
+        telemetry: Telemetry,
+        downloads: Downloads,
     ) -> None:
         self._handler = handler
         self._template = template
         self._telemetry = telemetry
+        self._downloads = downloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -65,7 +74,7 @@ class Measured:
             response = await self._respond(request)
             if request.method == "HEAD" and isinstance(response, StreamingResponse):
                 response = await without_body(response)
-            await response(scope, receive, noting)
+            await self._send(response, scope, receive, noting)
         except ClientDisconnect:
             log.info("the client went away", extra=fields(route=self._template, method=request.method))
         finally:
@@ -76,6 +85,23 @@ class Measured:
                 method=request.method,
                 status=status,
             )
+
+    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if not isinstance(response, StreamingResponse):
+            await response(scope, receive, send)
+        elif self._downloads.begin():
+            try:
+                await response(scope, receive, send)
+            finally:
+                self._downloads.end()
+        else:
+            await without_body(response)
+            problem = Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "as many clients as the gateway has room for are retrieving: ask again in a while",
+                {"Retry-After": str(_RETRY_AFTER_S)},
+            )
+            await problem.response()(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
         try:

@@ -27,6 +27,7 @@ from producers.store import InstanceStore, StoredInstance, is_uid
 #: 4 GiB is what an explicit length of a pixel data element can say (PS3.5 7.1).
 MAX_PART_BYTES: Final = 4 * 1024**3
 MAX_ARTIFACT_BYTES: Final = 512 * 1024**2
+MAX_DOWNLOADS: Final = 128
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Service:
         Root of the service as clients see it, without a trailing slash.
     max_part_bytes, max_artifact_bytes
         Largest instance of a STOW request and largest artifact, in bytes.
+    max_downloads
+        Bodies that are streamed at the same time, each with a few MiB of memory.
     allow_delete
         Whether clients may delete.
     """
@@ -47,6 +50,7 @@ class Service:
     base_url: str
     max_part_bytes: int = MAX_PART_BYTES
     max_artifact_bytes: int = MAX_ARTIFACT_BYTES
+    max_downloads: int = MAX_DOWNLOADS
     allow_delete: bool = False
 
 
