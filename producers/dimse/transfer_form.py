@@ -62,9 +62,23 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
+def converted_file(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
+    """Part 10 file in an uncompressed transfer syntax; see :func:`producers.store.transcode.converted`.
+
+    Raises
+    ------
+    OSError, Incomplete
+        As :func:`open_data_set`.
+    CannotDecode
+        The data set is broken.
+    """
+    open_data_set(stored).close()
+    return converted(stored, transfer_syntax_uid)
+
+
 def open_converted(stored: StoredInstance, transfer_syntax_uid: str) -> BinaryIO:
-    """Data set in an uncompressed transfer syntax; see :func:`producers.store.transcode.converted`."""
-    data = converted(stored, transfer_syntax_uid)
+    """Data set in an uncompressed transfer syntax; raises as :func:`converted_file`."""
+    data = converted_file(stored, transfer_syntax_uid)
     file = BytesIO(data)
     file.seek(split(data)[1])
     return file

@@ -36,6 +36,8 @@ EXPLICIT_BIG: Final = str(ExplicitVRBigEndian)
 UNCOMPRESSED: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
 
 _REWRITTEN: Final = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
+#: Pixel data in its three forms.
+_PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 #: Bytes of one value, where pydicom keeps values as bytes in the order in which they were read.
 _SWAPPED: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
@@ -90,6 +92,11 @@ def converted(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
     target = UID(transfer_syntax_uid)
     with stored.path.open("rb") as file, decoding(stored):
         data_set = dcmread(file)
+        # Of a data set that is cut off, pydicom gives a part or nothing, with a warning at most.
+        if "SOPInstanceUID" not in data_set:
+            raise CannotDecode("the data set cannot be read")
+        if "Rows" in data_set and not any(tag in data_set for tag in _PIXEL_DATA):
+            raise CannotDecode("an image without pixel data")
         if stored.transfer_syntax_uid not in _REWRITTEN and "PixelData" in data_set:
             data_set.decompress(as_rgb=False, generate_instance_uid=False)
         if (stored.transfer_syntax_uid == EXPLICIT_BIG) == target.is_little_endian:
