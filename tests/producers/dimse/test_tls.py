@@ -254,3 +254,22 @@ def test_the_key_may_have_a_password_from_a_file(site: Site, tmp_path: Path) -> 
             context(wrong, server_side=True)
         assert "Ґанок" not in str(said.value)
         assert "\n" not in str(said.value)
+
+
+def test_a_stop_ends_handshakes_silent_connections_and_idle_associations(tmp_path: Path, site: Site) -> None:
+    with running(tmp_path) as stopping:
+        port = secure_port(stopping, site.files)
+        client = client_context(site.ca, site.scanner)
+        with RawPeer(port) as shaking, RawPeer(stopping.port) as mute, SecurePeer(port, client) as idle:
+            idle.associate()
+            wait_for(lambda: silent(stopping) == 2, "two connections without an association")
+            stopping.run(stopping.server.stop(20.0))
+            answer = idle.receive()
+            assert answer is not None
+            assert answer[0] == PduType.ABORT
+            assert shaking.receive() is None
+            assert mute.receive() is None
+            wait_for(lambda: silent(stopping) == 0, "the end of all connections")
+        for closed in (port, stopping.port):
+            with pytest.raises(OSError, match="refused"):
+                RawPeer(closed)
