@@ -50,7 +50,7 @@ class Worklist:
         """Search, and send the matches."""
         command = exchange.message.command
         try:
-            query = parse(identifier_of(exchange))
+            query = parse(await identifier_of(exchange))
         except InvalidMessage as error:
             self._say(exchange, "worklist query refused", reason=str(error))
             return Response(command.response(FindStatus.IDENTIFIER_DOES_NOT_MATCH, str(error)))
