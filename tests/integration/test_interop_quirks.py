@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation, UserIdentityNegotiation
 
-from producers.dimse.message import encode_command
+from producers.dimse.command import Command, CommandField
+from producers.dimse.message import encode_command, encode_message
 from producers.dimse.pdu import PduType, encode
 from tests.integration.wire import stored
 from tests.producers.dimse.peer import (
@@ -59,7 +60,9 @@ def test_a_proposed_window_of_operations_may_be_used_at_once(listener: Listener)
     with RawPeer(listener.port) as peer:
         peer.associate(request(user=[window]))
         sops = [f"{SOP}.{number}" for number in range(count)]
-        peer.send(b"".join(store_request(sop, encoded(image(sop))) for sop in sops))
+        for number, sop in enumerate(sops):
+            command = Command(CommandField.C_STORE_RQ, number, None, MR, sop, 0)
+            peer.send(b"".join(encode_message(3, command, (encoded(image(sop)),), 0)))
         answers = [response_of(peer) for _ in range(count)]
     assert sorted(str(answer.sop_instance_uid) for answer in answers) == sorted(sops)
     assert {answer.status for answer in answers} == {0}
