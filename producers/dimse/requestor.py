@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 
-from producers.dimse.connection import Connection, Requestor
+from producers.dimse.connection import Connection, Requestor, notice_end
 from producers.dimse.outbound import Delivery, Outbound
 from producers.dimse.peers import Peer
 from producers.dimse.proposals import Context
@@ -132,6 +132,7 @@ def associated(
     try:
         if not association.is_established:
             raise _refusal(association, peer, ae_title, timeouts)
+        notice_end(association)
         outbound = Outbound(association, peer.ae_title, timeouts.response_s)
         yield outbound
         _release(association)

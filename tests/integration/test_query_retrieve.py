@@ -183,17 +183,14 @@ def test_movescu_to_a_storescp_that_dies_in_the_middle_hears_what_failed(tmp_pat
         gateway(tmp_path, STORESCP=port) as listener,
         program(scp, environment={}, log=tmp_path / "storescp.log") as child,
     ):
-        wait_for(lambda: _listens(port), "storescp")
+        wait_for(lambda: _answers(port), "storescp")
         keys = of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": uid(1)})
-        mover = subprocess.Popen(
-            [need("movescu"), "-v", "-S", "-aem", "STORESCP", "127.0.0.1", str(listener.port), *keys],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        wait_for(lambda: len(list(output.iterdir())) >= 2, "the second image")
-        stop(child)
-        said, _ = mover.communicate(timeout=120)
+        command = [need("movescu"), "-v", "-S", "-aem", "STORESCP", "127.0.0.1", str(listener.port), *keys]
+        with program(command, environment={}, log=tmp_path / "movescu.log") as mover:
+            wait_for(lambda: len(list(output.iterdir())) >= 2, "the second image")
+            stop(child)
+            mover.wait(120)
+        said = (tmp_path / "movescu.log").read_text(errors="replace")
         assert "0xb000" in said.lower() or "SubOperationsComplete" in said
         assert received(output) < stored(listener, uid(1))
 
@@ -225,7 +222,7 @@ def test_a_move_over_tls_arrives_and_a_stranger_gets_nothing(tmp_path: Path, out
             program(command, environment={}, log=tmp_path / "storescp.log"),
             gateway(tmp_path / shown.certificate.stem, settings, tls=True, STORESCP=port) as listener,
         ):
-            wait_for(lambda at=port: _listens(at), "storescp")
+            wait_for(lambda at=port: _is_open(at), "storescp")
             keys = of({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": uid(1)})
             said = run("movescu", "-v", "-S", "-aem", "STORESCP", "127.0.0.1", listener.port, *keys, expect=None)
             assert len(received(written)) == expected, said
@@ -288,6 +285,12 @@ def test_orthanc_finds_and_retrieves_a_cyrillic_study_on_all_levels(tmp_path: Pa
         web.close()
 
 
-def _listens(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Whether a listener answers C-ECHO; a bare connection could keep DCMTK's from taking the next one."""
+    echo = [need("echoscu"), "-to", "5", "-ta", "5", "-td", "5", "127.0.0.1", str(port)]
+    return subprocess.run(echo, capture_output=True, timeout=60).returncode == 0
+
+
+def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

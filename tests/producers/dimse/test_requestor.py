@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,6 +188,27 @@ def test_a_peer_that_breaks_off_in_the_middle_is_away() -> None:
         association([(evt.EVT_C_ECHO, broken)]) as found,
     ):
         found.echo()
+
+
+def test_a_connection_that_ends_between_two_operations_is_noticed_at_once() -> None:
+    with acceptor([]) as port:
+        limits = Timeouts(connect_s=5.0, association_s=5.0, response_s=60.0)
+        began = time.monotonic()
+        with (
+            pytest.raises(DestinationUnavailable, match="ended the association"),
+            associated(at(port, "PACS"), "US", ECHO, timeouts=limits) as opened,
+        ):
+            opened.echo()
+            # The note of the end is gone, and nobody has looked at it yet.
+            opened._association._reactor_checkpoint.clear()
+            opened.abort()
+            while opened._association.dul.state_machine.current_state != "Sta1":
+                assert time.monotonic() < began + 30
+                time.sleep(0.01)
+            while not opened._association.dimse.msg_queue.empty():
+                opened._association.dimse.msg_queue.get_nowait()
+            opened.echo()
+        assert time.monotonic() < began + 30
 
 
 def matches(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
