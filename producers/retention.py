@@ -30,6 +30,8 @@ MAX_STUDIES: Final = 100_000
 MAX_DELETED: Final = 500
 _EVERY_S: Final = 3600.0
 _AFTER_START_S: Final = 60.0
+#: After a round in which Kafka did not answer.
+_AGAIN_S: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Retention:
                 if self.round() >= MAX_DELETED:
                     wait_s = 0.0
             except ScanstreamError as error:
+                wait_s = min(self._every_s, _AGAIN_S)
                 log.warning("retention waits for its next round", extra=fields(reason=str(error)))
             except Exception:
                 # The gateway takes images in whether or not old ones can be deleted.

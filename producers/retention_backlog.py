@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -104,13 +103,16 @@ def read_unread(
     config = consumer_config(settings, client_id, f"{client_id}.retention", fetch_wait_ms=50)
     consumer = new_consumer(config | {"enable.partition.eof": True})
     try:
-        committed = _committed(admin, expected_groups)
-        missing = sorted(group for group in expected_groups if not committed.get(group))
+        topics = admin.list_topics(timeout=_REQUEST_S).topics
+        partitions = {name: len(topics[name].partitions) for name in OUR_TOPICS & topics.keys()}
+        listed = admin.list_consumer_groups(request_timeout=_REQUEST_S).result(_REQUEST_S)
+        if listed.errors:
+            return Unread(unknown="not every broker told its consumer groups")
+        groups = {item.group_id for item in listed.valid} | set(expected_groups)
+        committed = {group: _committed(settings, group, client_id, partitions) for group in groups}
+        missing = sorted(group for group in expected_groups if not committed[group])
         if missing:
             return Unread(unknown=f"consumer groups without a position: {', '.join(missing)}")
-        partitions = {
-            name: len(topic.partitions) for name, topic in admin.list_topics(timeout=_REQUEST_S).topics.items()
-        }
         reading = _Reading(consumer, codec, max_bytes, clock() + max_seconds, clock)
         return reading.read(starts(committed, partitions))
     except KafkaException as error:
@@ -119,19 +121,24 @@ def read_unread(
         consumer.close()
 
 
-def _committed(admin: AdminClient, expected: Collection[str]) -> dict[str, dict[Place, int]]:
-    """Positions of every group of the cluster."""
-    listed = admin.list_consumer_groups(request_timeout=_REQUEST_S).result(_REQUEST_S)
-    if listed.errors:
-        raise KafkaException(listed.errors[0].args[0])
-    found: dict[str, dict[Place, int]] = {}
-    for group in {item.group_id for item in listed.valid} | set(expected):
-        request = [ConsumerGroupTopicPartitions(group)]
-        answer = admin.list_consumer_group_offsets(request, request_timeout=_REQUEST_S)[group].result(_REQUEST_S)
-        found[group] = {
-            (part.topic, part.partition): part.offset for part in answer.topic_partitions if part.offset >= 0
-        }
-    return found
+def _committed(
+    settings: KafkaSettings, group: str, client_id: str, partitions: Mapping[str, int]
+) -> dict[Place, int]:
+    """Positions of one group in our topics, asked for without joining it.
+
+    Not by the admin client: librdkafka 2.x ends the process (a null pointer) when the answer to its
+    ListConsumerGroupOffsets is that the coordinator is loading or has moved; a consumer asks again.
+    """
+    places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
+    consumer = new_consumer(consumer_config(settings, client_id, group))
+    try:
+        answer = consumer.committed(places, timeout=_REQUEST_S)
+    finally:
+        consumer.close()
+    for place in answer:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    return {(place.topic, place.partition): place.offset for place in answer if place.offset >= 0}
 
 
 class _Reading:

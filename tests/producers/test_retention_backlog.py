@@ -11,14 +11,16 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from producers.kafka import EventPublisher, consumer_config, new_consumer
+from producers.retention import Unread
 from producers.retention_backlog import read_unread
 from producers.telemetry import Telemetry
 from producers.topic_admin import create_topics
 from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable
 from schemas.events import ArrivalHint, HintKind, TaskState, TaskStatus
 from schemas.settings import KafkaSettings
 from schemas.topics import Priority, Topic
-from tests.services import kafka_broker
+from tests.services import kafka_broker, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -80,8 +82,16 @@ def commit(settings: KafkaSettings, group: str, topic: Topic, *, behind: int = 0
 
 
 def unread(settings: KafkaSettings, *groups: str, **bounds: float) -> tuple[frozenset[str], str | None]:
-    found = read_unread(settings, groups, Codec(), "test", **bounds)  # type: ignore[arg-type] # bounds are numbers
-    return found.studies, found.unknown
+    """Asked again, as retention does, while a young broker still looks for the coordinators of its groups."""
+    found: list[Unread] = []
+
+    def asked() -> bool:
+        with suppress(DestinationUnavailable):
+            found.append(read_unread(settings, groups, Codec(), "test", **bounds))  # type: ignore[arg-type] # bounds are numbers
+        return bool(found)
+
+    wait_for(asked, "the broker")
+    return found[0].studies, found[0].unknown
 
 
 def test_a_study_is_unread_until_every_group_has_passed_it(own: KafkaSettings) -> None:
