@@ -132,7 +132,7 @@ class Readers:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
 
     def connection(self) -> sqlite3.Connection:
@@ -150,14 +150,18 @@ class Readers:
             found.create_function("fuzzy_name", 2, _name_matcher(fuzzy), deterministic=True)
             self._local.connection = found
             with self._lock:
-                self._all.append(found)
+                self._all.append((threading.current_thread(), found))
         return found
 
     def close(self) -> None:
-        """Close the connections of all threads; none may be in use."""
+        """Close the connections of this thread and of those that ended; another's closes when it ends.
+
+        A relay that did not stop in time may just be reading, and closing under it would end the process.
+        """
         with self._lock:
-            for connection in self._all:
-                connection.close()
+            for thread, connection in self._all:
+                if thread is threading.current_thread() or not thread.is_alive():
+                    connection.close()
             self._all.clear()
 
 
