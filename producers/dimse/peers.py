@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -23,10 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from producers import strict_yaml
 from producers.dimse.rights import RIGHTS, Right
 from schemas.errors import ConfigurationError
-
-_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _fingerprint(value: object) -> object:
@@ -127,10 +125,14 @@ def load(path: Path | None) -> Peers:
     if path is None:
         return Peers()
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, in C
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = strict_yaml.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"SCANSTREAM_GATEWAY_PEERS_FILE {path} cannot be read ({type(error).__name__}): name a YAML file"
+        ) from error
+    except strict_yaml.NotYaml as error:
+        raise ConfigurationError(
+            f"SCANSTREAM_GATEWAY_PEERS_FILE {path} cannot be read ({error}): correct it"
         ) from error
     if content is None:
         # An editor that empties the file before it writes must not open the gateway to everyone.

@@ -22,12 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from producers.dimse.peers import AeTitle
 from producers.poller.pace import Hours
 
-#: PS3.5 6.2: no backslash and no control characters.
-AeTitle = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
-]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{1,16}$")]
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import SecretStr, ValidationError
 
+from producers import strict_yaml
 from producers.poller.sources import GetSource, MoveSource, Sources, WebSource
 from schemas.errors import ConfigurationError
 
 VARIABLE: Final = "SCANSTREAM_POLLER_SOURCES_FILE"
 AnySource = WebSource | MoveSource | GetSource
-
-
-class _Loader(yaml.SafeLoader):
-    """A key that is given twice is an error, as the first one would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Mapping of a node."""
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"line {key.start_mark.line + 1}: {key.value} is given twice"
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load(path: Path | None) -> Sources:
@@ -54,9 +39,9 @@ def load(path: Path | None) -> Sources:
 def parse(text: str, name: str) -> Sources:
     """Sources of a text; ``name`` is what an error calls it. See :func:`load`."""
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that is stricter
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{name} is not YAML: {' '.join(str(error).split())}; correct it") from error
+        content = strict_yaml.parse(text)
+    except strict_yaml.NotYaml as error:
+        raise ConfigurationError(f"{name} is not YAML: {error}; correct it") from error
     try:
         return Sources.model_validate({} if content is None else content)
     except ValidationError as error:

@@ -76,6 +76,8 @@ def test_without_a_file_everyone_may_do_everything() -> None:
         ("[1, 2]", "dictionary"),
         ("peers: [", "cannot be read"),
         ("", "is empty"),
+        ("peers: 2026-99-99", "cannot be read"),
+        ("others: []\nothers: [store]", "others is given twice"),
         ("!!python/object/apply:os.system ['true']", "cannot be read"),
     ],
 )
@@ -101,7 +103,7 @@ def test_a_bad_new_file_is_said_once_and_the_old_one_stays(
 ) -> None:
     path, clock = written(tmp_path / "peers.yaml", GOOD), Clock()
     book = PeerBook(path, clock)
-    for text in ("peers: [{ae_title: ''}]", None):
+    for text in ("peers: [{ae_title: ''}]", "peers: 2026-99-99", None):
         caplog.clear()
         if text is None:
             path.unlink()
