@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-
-from producers.dicomweb.dicom_json import PIXEL_DATA
-from producers.dicomweb.stored import opened
+from producers.dicomweb.stored import OpenInstance, opened
 from producers.store import StoredInstance
 
 
@@ -35,25 +32,50 @@ def parse_element_path(text: str) -> list[int]:
 
 
 def bulk_bytes(stored: StoredInstance, path: Sequence[int]) -> bytes:
-    """Value of an element as it is encoded in the stored instance.
+    """Value of an element before the pixel data, as it is encoded in the stored instance.
 
     Raises
     ------
     NoSuchElement
         There is none, or it has no bytes.
     """
-    if len(path) == 1 and path[0] in PIXEL_DATA:
-        with opened(stored) as instance:
-            if instance.pixels is None or instance.pixels.tag != path[0] or instance.pixels.is_encapsulated:
-                raise NoSuchElement("the instance has no such pixel data: see its metadata")
-            return instance.pixel_bytes(0, instance.pixels.length)
-    data_set: Dataset = dcmread(stored.path, stop_before_pixels=len(path) == 1)
-    try:
-        for tag, item in zip(path[:-1:2], path[1::2], strict=True):
-            data_set = data_set[tag].value[item - 1]
-        value = data_set[path[-1]].value
-    except (KeyError, IndexError, TypeError) as error:
-        raise NoSuchElement("the instance has no element at this path: see its metadata") from error
+    with opened(stored) as instance:
+        found: Any = instance.header
+        try:
+            for tag, item in zip(path[:-1:2], path[1::2], strict=True):
+                found = found[tag].value[item - 1] if item > 0 else None
+            value = found[path[-1]].value
+        except Exception as error:  # whatever pydicom says of an invalid value, there are no bytes to give
+            raise NoSuchElement("the instance has no element at this path: see its metadata") from error
     if not isinstance(value, bytes):
         raise NoSuchElement("the element at this path is not bulk data: it is in the metadata")
     return value
+
+
+def native_length(stored: StoredInstance, tag: int) -> int:
+    """Bytes of native pixel data.
+
+    Raises
+    ------
+    NoSuchElement
+        There is none of this tag.
+    """
+    with opened(stored) as instance:
+        return _native(instance, tag).native_length()
+
+
+def native_chunks(stored: StoredInstance, tag: int, wanted: range) -> Iterator[bytes]:
+    """The wanted bytes of native pixel data, in chunks of at most a mebibyte; raises as :func:`native_length`."""
+    with opened(stored) as instance:
+        _native(instance, tag)
+        for start in range(wanted.start, wanted.stop, _CHUNK_BYTES):
+            yield instance.pixel_bytes(start, min(_CHUNK_BYTES, wanted.stop - start))
+
+
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+def _native(instance: OpenInstance, tag: int) -> OpenInstance:
+    if instance.pixels is None or instance.pixels.tag != tag or instance.pixels.is_encapsulated:
+        raise NoSuchElement("the instance has no such pixel data: see its metadata")
+    return instance

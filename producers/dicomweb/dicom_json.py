@@ -118,7 +118,8 @@ def _json_value(vr: str, item: Any) -> Any:
     if vr == "AT":
         return key(int(item))
     if vr in _INTEGER:
-        return int(item)
+        # JSON numbers end at 64 bits, and an integer string of a stranger may be longer or no integer.
+        return int(item) if item == int(item) and -(2**63) <= int(item) < 2**64 else str(item)
     if vr in _REAL:
         number = float(item)
         return number if math.isfinite(number) else str(item)

@@ -20,7 +20,7 @@ from producers.dicomweb.media import OCTET_STREAM
 from producers.dicomweb.stored import OpenInstance, opened
 from producers.store import StoredInstance
 from producers.store.headers import DEFLATED
-from producers.store.transcode import EXPLICIT_LITTLE, decoding
+from producers.store.transcode import EXPLICIT_LITTLE, CannotDecode, decoding
 
 #: Transfer syntax → media type of its frames (PS3.18 table 8.7.3-5).
 FRAME_MEDIA_TYPES: Final = {
@@ -45,7 +45,8 @@ FRAME_MEDIA_TYPES: Final = {
 }
 
 _IMAGE_TOO: Final = ("BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration")
-_IMAGE: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
+_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+_IMAGE: Final = (*_NUMBERS, "PhotometricInterpretation")
 
 
 def media_type_of(transfer_syntax_uid: str) -> str:
@@ -68,10 +69,15 @@ def parse_frame_list(text: str) -> list[int]:
 
 
 def number_of_frames(instance: OpenInstance) -> int:
-    """Frames in the pixel data; 0 without any."""
-    if instance.pixels is None or not all(keyword in instance.header for keyword in _IMAGE):
+    """Frames in the pixel data; 0 without any, or when what describes them cannot be read."""
+    if instance.pixels is None:
         return 0
-    return int(instance.header.get("NumberOfFrames") or 1)
+    try:
+        if not all(int(instance.header[keyword].value) > 0 for keyword in _NUMBERS):
+            return 0
+        return max(1, int(instance.header.get("NumberOfFrames") or 1))
+    except Exception:  # noqa: BLE001 - whatever pydicom says of a missing or invalid value, there is no image
+        return 0
 
 
 def count_frames(stored: StoredInstance) -> int:
@@ -81,17 +87,36 @@ def count_frames(stored: StoredInstance) -> int:
 
 
 def stored_frames(instance: OpenInstance, numbers: Iterable[int]) -> Iterator[bytes]:
-    """Frames as they are stored; ``numbers`` must exist."""
-    if instance.pixels is None:
-        return
-    if instance.pixels.is_encapsulated:
-        yield from _encapsulated(instance, numbers)
-        return
-    bits = _bits_of_frame(instance)
+    """Frames as they are stored.
+
+    Parameters
+    ----------
+    instance
+        While it is open.
+    numbers
+        From 1, and not above :func:`number_of_frames`.
+
+    Raises
+    ------
+    CannotDecode
+        The pixel data is shorter than its description says, or its fragments cannot be told apart.
+    """
     for number in numbers:
-        first, last = (number - 1) * bits, number * bits
-        data = instance.pixel_bytes(first // 8, (last + 7) // 8 - first // 8)
-        yield data if bits % 8 == 0 else _cut_bits(data, first % 8, bits)
+        with decoding(instance.stored):
+            data = _stored_frame(instance, number)
+        yield data
+
+
+def _stored_frame(instance: OpenInstance, number: int) -> bytes:
+    assert instance.pixels is not None  # noqa: S101 - only images have frames
+    if instance.pixels.is_encapsulated:
+        return _encapsulated(instance, number)
+    bits = _bits_of_frame(instance)
+    first, last = (number - 1) * bits, number * bits
+    if not 0 < (last + 7) // 8 <= instance.native_length():
+        raise CannotDecode("the pixel data is shorter than its frames")
+    data = instance.pixel_bytes(first // 8, (last + 7) // 8 - first // 8)
+    return data if bits % 8 == 0 else _cut_bits(data, first % 8, bits)
 
 
 def decoded_frames(stored: StoredInstance, numbers: Iterable[int]) -> Iterator[bytes]:
@@ -145,20 +170,19 @@ def _bits_of_frame(instance: OpenInstance) -> int:
     return get_expected_length(instance.header, "bytes") // total * 8
 
 
-def _encapsulated(instance: OpenInstance, numbers: Iterable[int]) -> Iterator[bytes]:
+def _encapsulated(instance: OpenInstance, number: int) -> bytes:
     assert instance.pixels is not None  # noqa: S101 - the caller looked
     header = instance.header
     offsets = None
     if "ExtendedOffsetTable" in header and "ExtendedOffsetTableLengths" in header:
         offsets = (header.ExtendedOffsetTable, header.ExtendedOffsetTableLengths)
-    for number in numbers:
-        instance.stream.seek(instance.pixels.offset)
-        yield get_frame(
-            instance.stream,
-            number - 1,
-            extended_offsets=offsets,
-            number_of_frames=number_of_frames(instance),
-        )
+    instance.stream.seek(instance.pixels.offset)
+    return get_frame(
+        instance.stream,
+        number - 1,
+        extended_offsets=offsets,
+        number_of_frames=number_of_frames(instance),
+    )
 
 
 def _cut_bits(data: bytes, first: int, count: int) -> bytes:

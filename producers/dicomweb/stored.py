@@ -7,11 +7,10 @@ read the others. Nothing is validated: what was accepted can be read back.
 from __future__ import annotations
 
 import os
-import zlib
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import BinaryIO, Final
 
 from pydicom.dataset import Dataset
@@ -21,10 +20,10 @@ from pydicom.tag import BaseTag
 from producers.dicomweb.dicom_json import PIXEL_DATA
 from producers.store import StoredInstance
 from producers.store.headers import DEFLATED, encoding_of
+from producers.store.inflate import inflated
+from producers.store.transcode import to_explicit_little
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
-#: A deflated object may claim any size; what is beyond this is not read.
-_MAX_INFLATED_BYTES: Final = 1024**3
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
@@ -68,6 +67,11 @@ class OpenInstance:
         self.stream.seek(self.pixels.offset + offset)
         return self.stream.read(count)
 
+    def native_length(self) -> int:
+        """Bytes of native pixel data that are there: a file may be shorter than it says."""
+        assert self.pixels is not None  # noqa: S101 - asked for by callers that looked
+        return max(0, min(self.pixels.length, self.stream.seek(0, os.SEEK_END) - self.pixels.offset))
+
 
 @contextmanager
 def opened(stored: StoredInstance) -> Iterator[OpenInstance]:
@@ -78,11 +82,11 @@ def opened(stored: StoredInstance) -> Iterator[OpenInstance]:
     OSError
         The file is gone.
     """
-    with stored.path.open("rb") as file:
-        file.seek(stored.data_set_offset)
-        stream: BinaryIO = file
+    with ExitStack() as stack:
+        stream: BinaryIO = stack.enter_context(stored.path.open("rb"))
+        stream.seek(stored.data_set_offset)
         if stored.transfer_syntax_uid in DEFLATED:
-            stream = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), _MAX_INFLATED_BYTES))
+            stream = stack.enter_context(closing(inflated(stream)[0]))
         header, pixels = _read_header(stream, stored.transfer_syntax_uid)
         yield OpenInstance(stored, header, pixels, stream)
 
@@ -121,3 +125,20 @@ def file_chunks(stored: StoredInstance, wanted: range | None = None) -> Iterator
             yield chunk
     finally:
         os.close(descriptor)
+
+
+def decoded_chunks(stored: StoredInstance) -> Iterator[bytes]:
+    """Part 10 file in Explicit VR Little Endian, in chunks of at most 1 MiB.
+
+    It waits for a slow reader on disk, not in memory.
+
+    Raises
+    ------
+    CannotDecode
+        The pixel data, or the data set around it, is broken or too large.
+    """
+    with tempfile.TemporaryFile(dir=stored.path.parent) as file:
+        file.write(to_explicit_little(stored))
+        file.seek(0)
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk

@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 from starlette.responses import Response, StreamingResponse
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _BLOCK_BYTES: Final = 1024 * 1024
 #: A piece of this size goes alone: copying it would cost more than the switch.
 _LARGE_BYTES: Final = 256 * 1024
+
+T = TypeVar("T")
 
 #: Header fields and body of each part.
 Parts = Iterator[tuple[dict[str, str], Iterator[bytes]]]
@@ -110,7 +112,7 @@ async def multipart_response(
     return await streamed(chunks(), f'{MULTIPART_RELATED}; type="{part_type}"; boundary={boundary}', headers)
 
 
-def attempted(make: Callable[[], bytes]) -> bytes:
+def attempted(make: Callable[[], T]) -> T:
     """What ``make`` gives.
 
     Raises

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from producers.dicomweb import frames
-from producers.dicomweb.bulk_data import NoSuchElement, bulk_bytes, parse_element_path
+from producers.dicomweb.bulk_data import (
+    NoSuchElement,
+    bulk_bytes,
+    native_chunks,
+    native_length,
+    parse_element_path,
+)
 from producers.dicomweb.conditional import not_modified
 from producers.dicomweb.dicom_json import PIXEL_DATA
 from producers.dicomweb.media import DICOM, MULTIPART_RELATED, OCTET_STREAM
@@ -36,10 +44,10 @@ from producers.dicomweb.retrieve import (
     choose_frame_form,
     choose_instance_form,
 )
-from producers.dicomweb.stored import file_bytes, file_chunks, opened
+from producers.dicomweb.stored import decoded_chunks, file_bytes, file_chunks, opened
 from producers.dicomweb.streaming import attempted, data_sets_response, multipart_response, ranged, streamed
 from producers.store import StoredInstance
-from producers.store.transcode import can_decode, to_explicit_little
+from producers.store.transcode import can_decode
 
 
 class WadoRoutes:
@@ -101,14 +109,12 @@ class WadoRoutes:
             raise not_acceptable(
                 f'bulk data is {OCTET_STREAM}, alone or as multipart/related; type="{OCTET_STREAM}"'
             )
-        try:
-            data = await asyncio.to_thread(bulk_bytes, stored, path)
-        except NoSuchElement as error:
-            raise Problem(HTTPStatus.NOT_FOUND, str(error)) from error
+        bulk = await asyncio.to_thread(attempted, lambda: _bulk(stored, path))
         if form == "multipart":
-            parts = iter([({"Content-Type": OCTET_STREAM}, iter([data]))])
+            parts = iter([({"Content-Type": OCTET_STREAM}, bulk.chunks(range(bulk.length)))])
             return await multipart_response(parts, OCTET_STREAM, {})
-        return await _ranged_bytes(request, data, OCTET_STREAM)
+        etag = f'"{stored.sha256}-{"-".join(f"{number:X}" for number in path)}"'
+        return await ranged(request.headers, etag, bulk.length, OCTET_STREAM, bulk.chunks)
 
     async def _frames_response(self, request: Request, stored: StoredInstance, numbers: Sequence[int]) -> Response:
         accepted = accept_of(request)
@@ -154,6 +160,25 @@ async def _instance_as_stored(request: Request, stored: StoredInstance, form: In
     return await _instances_response([stored], form, headers)
 
 
+@dataclass(frozen=True)
+class _Bulk:
+    """Bulk data: its length, and bytes of a range."""
+
+    length: int
+    chunks: Callable[[range], Iterator[bytes]]
+
+
+def _bulk(stored: StoredInstance, path: Sequence[int]) -> _Bulk:
+    """What is at a path; pixel data is read while it is sent."""
+    try:
+        if len(path) == 1 and path[0] in PIXEL_DATA:
+            return _Bulk(native_length(stored, path[0]), partial(native_chunks, stored, path[0]))
+        data = bulk_bytes(stored, path)
+    except NoSuchElement as error:
+        raise Problem(HTTPStatus.NOT_FOUND, str(error)) from error
+    return _Bulk(len(data), lambda wanted: iter([_cut(data, wanted)]))
+
+
 async def _ranged_bytes(request: Request, data: bytes, media_type: str) -> Response:
     etag = f'"{hashlib.sha256(data).hexdigest()}"'
     return await ranged(request.headers, etag, len(data), media_type, lambda wanted: iter([_cut(data, wanted)]))
@@ -167,9 +192,7 @@ async def _instances_response(
     stored: Sequence[StoredInstance], form: InstanceForm, headers: dict[str, str]
 ) -> Response:
     def body_of(instance: StoredInstance) -> Iterator[bytes]:
-        if instance.transfer_syntax_uid in form.decoded:
-            return iter([to_explicit_little(instance)])
-        return file_chunks(instance)
+        return decoded_chunks(instance) if instance.transfer_syntax_uid in form.decoded else file_chunks(instance)
 
     if form.wrapping == "single":
         return await streamed(body_of(stored[0]), DICOM, headers)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -23,7 +25,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from producers.store.headers import DEFLATED
 from producers.store.index import StoredInstance
+from producers.store.inflate import inflated
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,9 @@ EXPLICIT_BIG: Final = str(ExplicitVRBigEndian)
 
 #: Sent as they are to whoever names no transfer syntax: every reader must know them (PS3.5 10.1) or knows them.
 UNCOMPRESSED: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG})
+
+#: What would be larger uncompressed is not converted: all of it would be in memory, several times over.
+MAX_CONVERTED_BYTES: Final = 1024**3
 
 _REWRITTEN: Final = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
 #: Pixel data in its three forms.
@@ -85,19 +92,21 @@ def converted(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
     Raises
     ------
     CannotDecode
-        The pixel data, or the data set around it, is broken.
+        The pixel data, or the data set around it, is broken, or larger than :data:`MAX_CONVERTED_BYTES`.
     OSError
         The file is gone.
     """
     target = UID(transfer_syntax_uid)
     with stored.path.open("rb") as file, decoding(stored):
-        data_set = dcmread(file)
+        _bound(stored.size_bytes)
+        data_set = _read(file, stored)
         # Of a data set that is cut off, pydicom gives a part or nothing, with a warning at most.
         if "SOPInstanceUID" not in data_set:
             raise CannotDecode("the data set cannot be read")
         if "Rows" in data_set and not any(tag in data_set for tag in _PIXEL_DATA):
             raise CannotDecode("an image without pixel data")
         if stored.transfer_syntax_uid not in _REWRITTEN and "PixelData" in data_set:
+            _bound(get_expected_length(data_set))
             data_set.decompress(as_rgb=False, generate_instance_uid=False)
         if (stored.transfer_syntax_uid == EXPLICIT_BIG) == target.is_little_endian:
             _swap(data_set)
@@ -116,6 +125,25 @@ def converted(stored: StoredInstance, transfer_syntax_uid: str) -> bytes:
 def to_explicit_little(stored: StoredInstance) -> bytes:
     """Part 10 file of the instance in Explicit VR Little Endian; see :func:`converted`."""
     return converted(stored, EXPLICIT_LITTLE)
+
+
+def _bound(count: int) -> None:
+    if count > MAX_CONVERTED_BYTES:
+        raise CannotDecode(f"larger than {MAX_CONVERTED_BYTES} bytes")
+
+
+def _read(file: BinaryIO, stored: StoredInstance) -> Dataset:
+    """Data set of a Part 10 file; a deflated one is bounded, which pydicom's reader does not do."""
+    if stored.transfer_syntax_uid not in DEFLATED:
+        return dcmread(file)
+    file.seek(stored.data_set_offset)
+    stream, is_whole = inflated(file, MAX_CONVERTED_BYTES)
+    with closing(stream):
+        if not is_whole:
+            raise CannotDecode(f"cut off, or larger than {MAX_CONVERTED_BYTES} bytes")
+        data_set = read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
+    data_set.file_meta = read_file_meta_info(stored.path)
+    return data_set
 
 
 def _swap(data_set: Dataset) -> None:

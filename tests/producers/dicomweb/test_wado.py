@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -408,6 +410,79 @@ def test_bulk_data_that_is_not_there(http: httpx.Client, path: str, status: int)
     image = mr_image()
     store(http, part10(image))
     assert http.get(f"{url_of(image)}/bulkdata/{path}").status_code == status
+
+
+def test_bulk_data_of_an_item(http: httpx.Client) -> None:
+    image = mr_image()
+    item = Dataset()
+    item.EncapsulatedDocument = bytes(2000)
+    image.IconImageSequence = [item]
+    store(http, part10(image))
+    url = f"{url_of(image)}/bulkdata/00880200"
+    alone = {"Accept": "application/octet-stream"}
+    found = http.get(f"{url}/1/00420011", headers=alone)
+    assert found.content == bytes(2000)
+    assert http.get(f"{url}/%201/00420011", headers=alone).headers["etag"] == found.headers["etag"]
+    for item_number in ("0", "-1", "2"):
+        assert http.get(f"{url}/{item_number}/00420011").status_code == 404
+    # a path is never part of a header field as it was sent
+    assert http.get(f"{url}/1%0D%0AInjected:%201/00420011").status_code in (400, 404)
+
+
+def test_frames_that_are_not_there_are_no_success(http: httpx.Client) -> None:
+    native = mr_image()
+    native.NumberOfFrames = 1000
+    store(http, part10(native))
+    frames = f"{url_of(native)}/frames"
+    assert http.get(f"{frames}/1").status_code == 200
+    for numbers in ("2", "1000", "1,2"):
+        response = http.get(f"{frames}/{numbers}")
+        assert response.status_code == 406
+        assert "cannot be decoded" in response.json()["detail"]
+    encapsulated = undecodable()
+    encapsulated.NumberOfFrames = 1000
+    store(http, part10(encapsulated))
+    assert http.get(f"{url_of(encapsulated)}/frames/999").status_code == 406
+
+
+def test_numbers_that_no_json_can_hold_do_not_stop_the_metadata(http: httpx.Client) -> None:
+    image = mr_image()
+    for position, text in enumerate((b"99999999999999999999", b"1e30", b"1.5"), start=1):
+        tag = Tag(0x0008, 0x2120 + 2 * position)
+        image[tag] = RawDataElement(tag, "IS", len(text), text, 0, False, True)
+    store(http, part10(image))
+    (document,) = http.get(f"{url_of(image)}/metadata").json()
+    values = [document[tag]["Value"][0] for tag in ("00082122", "00082124", "00082126")]
+    assert [float(found) for found in values] == [99999999999999999999.0, 1e30, 1.5]
+    assert document["00100020"]["Value"] == ["P-1"]
+
+
+def test_a_deflated_bomb_is_inflated_up_to_a_limit_only(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.store.transcode.MAX_CONVERTED_BYTES", 5_000_000)
+    image = mr_image()
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.EncapsulatedDocument = bytes(30_000_000)
+    file = part10(image)
+    assert len(file) < 100_000
+    store(http, file)
+    explicit = single(http, image, ExplicitVRLittleEndian)
+    assert explicit.status_code == 406
+    assert data_set_bytes(single(http, image).content) == data_set_bytes(file)
+
+
+def test_what_is_too_large_uncompressed_is_sent_as_it_is_stored_only(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.store.transcode.MAX_CONVERTED_BYTES", 1_000_000)
+    image = mr_image()
+    image.Rows = image.Columns = 1000
+    image.PixelData = bytes(2_000_000)
+    image.compress(RLELossless, generate_instance_uid=False)
+    store(http, part10(image))
+    assert single(http, image, ExplicitVRLittleEndian).status_code == 406
+    assert single(http, image).status_code == 200
 
 
 def test_missing_file_is_said(gateway: Gateway, http: httpx.Client) -> None:
