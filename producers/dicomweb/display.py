@@ -16,15 +16,17 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from producers.dicomweb.frames import decoded_frame, number_of_frames
-from producers.dicomweb.grayscale import display_values
+from producers.dicomweb.grayscale import display_values, number_of
 from producers.dicomweb.image_files import framed
-from producers.dicomweb.render_request import Rendering, Window
+from producers.dicomweb.render_request import Rendering, Viewport, Window
 from producers.dicomweb.stored import OpenInstance, opened
 from producers.store import StoredInstance
 from producers.store.transcode import can_decode, decoding
 
 #: Larger frames are not rendered: their display values would not fit into a gateway's memory beside its work.
 MAX_PIXELS: Final = 40_000_000
+#: Frames of a moving image; all of them, of at most :data:`MAX_PIXELS` together, are in memory at once.
+MAX_MOVING_FRAMES: Final = 200
 
 
 class CannotRender(Exception):
@@ -68,14 +70,23 @@ def representative_frame(header: Dataset, count: int) -> int:
 
 
 def frame_time_ms(stored: StoredInstance) -> float | None:
-    """Time that each frame of a cine image is shown for, if it says so."""
+    """Time that each frame of a cine image is shown for, if it says so; at most a minute."""
     with opened(stored) as instance:
-        for keyword in ("RecommendedDisplayFrameRate", "CineRate"):
-            rate = instance.header.get(keyword)
-            if rate:
-                return 1000.0 / float(rate)
-        time = instance.header.get("FrameTime")
-        return float(time) if time else None
+        rates = (number_of(instance.header, keyword) for keyword in ("RecommendedDisplayFrameRate", "CineRate"))
+        rate = next((rate for rate in rates if rate), None)
+        time = 1000.0 / rate if rate else number_of(instance.header, "FrameTime")
+    return min(time, 60_000.0) if time and time > 0 else None
+
+
+def moving_frames(stored: StoredInstance, viewport: Viewport | None) -> int:
+    """Frames of an image that can be shown as a moving one; 0 when they do not fit into memory together."""
+    with opened(stored) as instance:
+        count = number_of_frames(instance)
+        if count < 2:
+            return 0
+        header = instance.header
+        pixels = viewport.width * viewport.height if viewport else int(header.Rows) * int(header.Columns)
+    return count if count <= MAX_MOVING_FRAMES and count * pixels <= MAX_PIXELS else 0
 
 
 def _check(instance: OpenInstance) -> None:

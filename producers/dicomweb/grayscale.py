@@ -151,15 +151,18 @@ def _padding(header: Dataset) -> float | None:
 
 
 def _number(header: Dataset, frame: int, macro: str, keyword: str) -> float | None:
-    for place in _places(header, frame, macro, keyword):
-        try:
-            element = place[keyword]
-            number = float(element.value[0] if element.VM > 1 else element.value)
-        except Exception:  # noqa: BLE001, S112 - whatever pydicom says of an invalid value, there is none
-            continue
-        if math.isfinite(number):
-            return number
-    return None
+    numbers = (number_of(place, keyword) for place in _places(header, frame, macro, keyword))
+    return next((number for number in numbers if number is not None), None)
+
+
+def number_of(data_set: Dataset, keyword: str) -> float | None:
+    """First value of an attribute, if that is a finite number."""
+    try:
+        element = data_set[keyword]
+        number = float(element.value[0] if element.VM > 1 else element.value)
+    except Exception:  # noqa: BLE001 - whatever pydicom says of a missing or invalid value, there is none
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _places(header: Dataset, frame: int, macro: str, keyword: str) -> Iterator[Dataset]:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from producers.dicomweb.conditional import not_modified
-from producers.dicomweb.display import CannotRender, frame_time_ms, rendered
+from producers.dicomweb.display import CannotRender, frame_time_ms, moving_frames, rendered
 from producers.dicomweb.frames import count_frames
 from producers.dicomweb.image_files import GIF, JPEG, animated, encoded
 from producers.dicomweb.media import MULTIPART_RELATED
@@ -34,8 +34,6 @@ from schemas.errors import InvalidMessage
 
 #: Images that are made at the same time.
 _CONCURRENT: Final = 2
-#: Frames of an animated GIF; all of them are in memory at once.
-_MAX_ANIMATED: Final = 200
 _THUMBNAIL: Final = Viewport(128, 128)
 #: Objects without an image (reports, presentation states) that are passed over in search for a thumbnail.
 _MAX_CANDIDATES: Final = 20
@@ -102,8 +100,8 @@ class RenderedRoutes:
         """One image file: of the frame that is asked for, else the representative one; a GIF moves."""
 
         def run() -> bytes:
-            if form.media_type == GIF and numbers is None and 1 < count_frames(stored) <= _MAX_ANIMATED:
-                frames = range(1, count_frames(stored) + 1)
+            if form.media_type == GIF and numbers is None and (count := moving_frames(stored, rendering.viewport)):
+                frames = range(1, count + 1)
                 return animated(list(rendered(stored, frames, rendering)), frame_time_ms(stored))
             return encoded(next(rendered(stored, numbers, rendering)), form.media_type, rendering.quality)
 
