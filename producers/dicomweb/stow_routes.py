@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producers.dicomweb.incoming import IncomingPart
-from producers.dicomweb.media import DICOM, DICOM_JSON, JSON, MULTIPART_RELATED, parse_media_type
+from producers.dicomweb.media import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, parse_media_type
 from producers.dicomweb.multipart import (
     MalformedMultipart,
     MultipartReader,
@@ -27,6 +27,7 @@ from producers.dicomweb.multipart import (
     PartEnd,
     PartTooLarge,
 )
+from producers.dicomweb.native_xml import to_xml
 from producers.dicomweb.problem import Problem
 from producers.dicomweb.requests import Service, accepted_type, uid_from_path
 from producers.dicomweb.stow_response import body_of, status_of
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 30
 _CONCURRENT_PUTS: Final = 16
+#: Each part has an outcome that is kept until the response.
+MAX_PARTS: Final = 50_000
 
 
 class StowRoutes:
@@ -54,7 +57,7 @@ class StowRoutes:
     async def store(self, request: Request) -> Response:
         """Store every instance of a multipart request and answer for each."""
         addressed = uid_from_path(request, "study") if "study" in request.path_params else None
-        media_type = accepted_type(request, (DICOM_JSON, JSON))
+        media_type = accepted_type(request, (DICOM_JSON, JSON, DICOM_XML))
         boundary = _boundary(request.headers.get("content-type", ""))
         if self._service.store.is_full():
             # Before the body is read: a client that waits for 100-continue (RFC 9110 10.1.1) does not send it.
@@ -75,8 +78,9 @@ class StowRoutes:
         headers = {}
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = str(RETRY_AFTER_S)
-        body = orjson.dumps(body_of(outcomes, self._service.base_url, addressed))
-        return Response(body, int(status), headers, media_type)
+        document = body_of(outcomes, self._service.base_url, addressed)
+        write = to_xml if media_type == DICOM_XML else orjson.dumps
+        return Response(await asyncio.to_thread(write, document), int(status), headers, media_type)
 
     async def _receive(self, request: Request, boundary: str, addressed: str | None) -> list[PutOutcome]:
         intake = _Intake(self._service, addressed)
@@ -101,6 +105,12 @@ class StowRoutes:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{error}; instances before it are stored, send this one by C-STORE",
             ) from error
+        except TooManyParts as error:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the request has more than {MAX_PARTS} parts; the first ones are stored, send the others in "
+                "further requests",
+            ) from error
         except OSError as error:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -110,6 +120,10 @@ class StowRoutes:
         finally:
             outcomes = await intake.close()
         return outcomes
+
+
+class TooManyParts(Exception):
+    """One request holds more parts than outcomes are kept."""
 
 
 class _Intake:
@@ -123,6 +137,8 @@ class _Intake:
         self._slots = asyncio.Semaphore(_CONCURRENT_PUTS)
 
     def begin(self, headers: Mapping[str, str]) -> None:
+        if len(self._results) >= MAX_PARTS:
+            raise TooManyParts
         self._part = IncomingPart(headers, self._service.store.new_spool())
 
     async def data(self, data: bytes) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom.uid import generate_uid
 
+from producers.dicomweb import stow_routes
 from producers.store import PutKind, PutOutcome, Received, Status
 from schemas.events import Origin
 from tests.producers.dicomweb.conftest import Gateway
@@ -144,10 +146,27 @@ def test_what_was_complete_before_a_cut_is_stored(http: httpx.Client) -> None:
     assert http.get(f"/studies/{image.StudyInstanceUID}").status_code == 200
 
 
-def test_xml_only_is_406(http: httpx.Client) -> None:
-    response = send(http, [part10(mr_image())], Accept="application/dicom+xml")
+def test_the_answer_may_be_xml(http: httpx.Client) -> None:
+    image = mr_image()
+    response = send(http, [part10(image)], Accept="application/dicom+xml")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/dicom+xml")
+    root = ElementTree.fromstring(response.text)
+    assert str(image.SOPInstanceUID) in [element.text for element in root.findall(".//{*}Value")]
+
+
+def test_an_answer_in_another_form_is_406(http: httpx.Client) -> None:
+    response = send(http, [part10(mr_image())], Accept="text/html")
     assert response.status_code == 406
     assert "application/dicom+json" in response.json()["detail"]
+
+
+def test_more_parts_than_outcomes_are_kept_is_413(http: httpx.Client) -> None:
+    image = mr_image()
+    body = stow_body([part10(image), *[b""] * stow_routes.MAX_PARTS])
+    response = http.post("/studies", content=body, headers={"Content-Type": STOW_TYPE})
+    assert response.status_code == 413
+    assert "further requests" in response.json()["detail"]
+    assert http.get(f"/studies/{image.StudyInstanceUID}").status_code == 200
 
 
 def test_too_large_part_is_413_and_the_connection_goes_on(http: httpx.Client) -> None:
