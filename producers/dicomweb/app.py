@@ -89,7 +89,7 @@ def create_service_app(service: Service, telemetry: Telemetry) -> ASGIApp:
         ("GET", "/health/live", _alive),
         ("GET", "/health/ready", _readiness(service)),
     ]
-    downloads = Downloads(service.max_downloads)
+    downloads = Downloads(service.max_downloads, service.patience_s)
     resources: dict[str, dict[str, ASGIApp]] = {}
     for method, path, handler in table:
         resources.setdefault(path, {})[method] = Measured(handler, path, telemetry, downloads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from producers.dicomweb.downloads import Downloads
 from producers.dicomweb.problem import Problem
+from producers.store.transcode import CannotDecode
 from producers.telemetry import Telemetry
 from schemas.logs import fields
 
@@ -67,7 +69,12 @@ class Measured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
-            await send(message)
+            # A client that takes nothing for so long does not keep its place for ever.
+            try:
+                async with asyncio.timeout(self._downloads.patience_s):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
 
         request = Request(scope, receive)
         try:
@@ -77,6 +84,14 @@ class Measured:
             await self._send(response, scope, receive, noting)
         except ClientDisconnect:
             log.info("the client went away", extra=fields(route=self._template, method=request.method))
+        except Exception as error:
+            # The response has begun: that it ends before its end tells the client that something is missing.
+            known = isinstance(error, Problem | CannotDecode | FileNotFoundError)
+            log.error(  # noqa: TRY400 - with a traceback only where no sentence says it
+                "response broken off",
+                exc_info=not known,
+                extra=fields(route=self._template, method=request.method, reason=str(error) if known else None),
+            )
         finally:
             self._telemetry.observe(
                 "scanstream_http_request_seconds",

@@ -28,6 +28,7 @@ from producers.store import InstanceStore, StoredInstance, is_uid
 MAX_PART_BYTES: Final = 4 * 1024**3
 MAX_ARTIFACT_BYTES: Final = 512 * 1024**2
 MAX_DOWNLOADS: Final = 128
+PATIENCE_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Service:
         Largest instance of a STOW request and largest artifact, in bytes.
     max_downloads
         Bodies that are streamed at the same time, each with a few MiB of memory.
+    patience_s
+        Seconds for which a client may take nothing of a response.
     allow_delete
         Whether clients may delete.
     """
@@ -51,6 +54,7 @@ class Service:
     max_part_bytes: int = MAX_PART_BYTES
     max_artifact_bytes: int = MAX_ARTIFACT_BYTES
     max_downloads: int = MAX_DOWNLOADS
+    patience_s: float = PATIENCE_S
     allow_delete: bool = False
 
 

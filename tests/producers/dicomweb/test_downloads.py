@@ -24,7 +24,7 @@ def narrow(tmp_path: Path) -> Iterator[httpx.Client]:
     """A service with room for one retrieval, and a study of 30 MB in it."""
     store = InstanceStore.open(tmp_path / "store", lambda *_: (), Telemetry(), refuse_fraction=1.0)
     port = free_port()
-    service = Service(store, f"http://127.0.0.1:{port}/dicom-web", max_downloads=1)
+    service = Service(store, f"http://127.0.0.1:{port}/dicom-web", max_downloads=1, patience_s=5.0)
     image = mr_image("1.2.3")
     image.Rows = image.Columns = 4000
     image.PixelData = bytes(4000 * 4000 * 2)
@@ -48,3 +48,11 @@ def test_one_too_many_is_asked_to_come_again(narrow: httpx.Client) -> None:
         assert int(refused.headers["retry-after"]) > 0
         assert narrow.head("/studies/1.2.3").status_code == 200
     wait_for(lambda: narrow.get("/studies/1.2.3").status_code == 200, "the place of the client that went away")
+
+
+def test_a_client_that_takes_nothing_loses_its_place(narrow: httpx.Client) -> None:
+    address = (str(narrow.base_url.host), int(narrow.base_url.port or 80))
+    with socket.create_connection(address, timeout=60) as stalled:
+        stalled.sendall(b"GET /dicom-web/studies/1.2.3 HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        assert stalled.recv(100).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: narrow.get("/studies/1.2.3").status_code == 200, "the place of the client that stalls")

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import compress
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -318,6 +320,51 @@ def test_thumbnails_of_every_resource(http: httpx.Client) -> None:
     assert pixels_of(small).shape == (32, 16)
     assert http.get(f"{study}/thumbnail", params={"viewport": "1,2,3"}).status_code == 400
     assert http.get(f"{url_of(report)}/thumbnail").status_code == 406
+
+
+def test_moving_images_are_bounded_in_memory(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = gradient(NumberOfFrames=3)
+    image.PixelData = np.arange(3 * 48, dtype="<u2").tobytes()
+    image.FrameTime = "1e400"
+    store(http, image)
+
+    def frames_of_gif() -> int:
+        response = http.get(f"{url_of(image)}/rendered?window=72,145,linear", headers={"Accept": "image/gif"})
+        assert response.status_code == 200
+        return int(getattr(Image.open(BytesIO(response.content)), "n_frames", 1))
+
+    assert frames_of_gif() == 3
+    monkeypatch.setattr("producers.dicomweb.display.MAX_PIXELS", 100)
+    assert frames_of_gif() == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [((0x0028, 0x0008), "IS", b"many"), ((0x0028, 0x0010), "US", b""), ((0x0028, 0x0100), "US", b"\0\0")],
+)
+def test_a_description_that_is_none_is_an_object_without_an_image(
+    http: httpx.Client, tag: tuple[int, int], vr: str, value: bytes
+) -> None:
+    image = gradient()
+    image[Tag(tag)] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True)
+    store(http, image)
+    assert http.get(f"{url_of(image)}/rendered").status_code == 406
+    assert http.get(f"{url_of(image)}/frames/1").status_code == 404
+
+
+def test_an_image_that_fails_in_the_middle_breaks_the_answer_off_with_one_line(
+    http: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, broken = gradient(), gradient()
+    broken.StudyInstanceUID, broken.SeriesInstanceUID = good.StudyInstanceUID, good.SeriesInstanceUID
+    broken.InstanceNumber = 2
+    broken.PixelData = bytes(10)
+    store(http, good, broken)
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.get(f"/studies/{good.StudyInstanceUID}/rendered")
+    (said,) = [record for record in caplog.records if record.message == "response broken off"]
+    assert not said.exc_info
+    assert not [record for record in caplog.records if "Exception in ASGI" in record.message]
 
 
 def test_what_cannot_be_shown_is_406_with_the_reason(http: httpx.Client) -> None:
