@@ -241,7 +241,7 @@ class CommitmentReports:
             async with self._slots:
                 with self._under_way():
                     statuses, reason = await self._answers(reports)
-                    await self._note(reports, statuses, reason)
+                    await self._note_at_last(reports, statuses, reason)
         finally:
             self._called.discard(pair)
             self._active.difference_update(map(_key, reports))
@@ -266,6 +266,15 @@ class CommitmentReports:
             yield
         finally:
             self._reporting.discard(task)
+
+    async def _note_at_last(self, reports: Sequence[Commitment], statuses: Sequence[int], reason: str) -> None:
+        """A disk that takes nothing for a while does not make the peer hear its reports over and over."""
+        while True:
+            try:
+                return await self._note(reports, statuses, reason)
+            except DestinationUnavailable as error:
+                log.error("answers to storage commitment reports not kept yet", extra=fields(reason=str(error)))  # noqa: TRY400 - says it all
+                await asyncio.sleep(_FIRST_PAUSE_S)
 
     async def _note(self, reports: Sequence[Commitment], statuses: Sequence[int], reason: str) -> None:
         for commitment, status in zip(reports, statuses, strict=False):

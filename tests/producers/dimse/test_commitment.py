@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 
+from producers.dimse import commitment_reports
 from producers.dimse.commitment import WELL_KNOWN_INSTANCE
 from producers.dimse.commitment_reports import pause_s
 from producers.dimse.rights import STORAGE_COMMITMENT
+from producers.store import commitments
 from schemas.events import HintKind
 from tests.producers.dimse.around import Department, department, known_peer
 from tests.producers.dimse.peer import EXPLICIT, MR
@@ -243,6 +246,33 @@ def test_a_restart_takes_up_what_is_owed(tmp_path: Path) -> None:
         assert heard == {str(decided.TransactionUID): 1, str(undecided.TransactionUID): 2}
     with scu.listening(port), department(tmp_path), pytest.raises(queue.Empty):
         scu.reports.get(timeout=2.0)
+
+
+def test_an_answer_that_the_disk_does_not_take_is_not_asked_for_again(
+    scp: Department, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scu, port = Scu(), free_port()
+    known_peer(scp.peers_file, scu.title, port)
+    failures = [5]
+
+    def end(*args: Any, **values: Any) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+        ended(*args, **values)
+
+    ended = commitments.end
+    monkeypatch.setattr(commitments, "end", end)
+    monkeypatch.setattr(commitment_reports, "_FIRST_PAUSE_S", 0.2)
+    with scu.listening(port):
+        association = scu.associate(scp.port)
+        references = send(association, images(1))
+        assert ask(association, request([*references, (MR, new_uid())])) == 0
+        association.release()
+        scu.report()
+        wait_for(lambda: failures == [0], "the disk to be found full")
+        scp.run(scp.workflow.stop())
+    assert scu.reports.empty()
 
 
 def test_what_is_no_request_is_refused_with_the_status_of_the_standard(scp: Department) -> None:
