@@ -58,11 +58,12 @@ def parse(text: str) -> Any:
 
 
 def _require_shallow(text: str) -> None:
-    depth = 0
+    depth, line = 0, 1
     for event in yaml.parse(text, Loader=_Safe):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        line = line if event.start_mark is None else event.start_mark.line + 1
         if depth > _MAX_DEPTH:
-            raise NotYaml(f"line {event.start_mark.line + 1} is nested too deeply")
+            raise NotYaml(f"line {line} is nested too deeply")

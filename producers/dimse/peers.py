@@ -55,7 +55,8 @@ class Peer(BaseModel):
     called_ae_titles
         Titles by which it may call us; empty is any that we answer to.
     certificate_sha256
-        Fingerprints of the certificates of which it must show one, hexadecimal; empty asks for none.
+        Fingerprints of the certificates of which it must show one, hexadecimal, when it calls us and when we call
+        it with TLS; empty asks for none.
     max_associations
         Of this entity at the same time; ``None`` is only the limit of all.
     urgent

@@ -106,7 +106,7 @@ def associated(
         raise ConfigurationError(f"{peer.ae_title} wants TLS: configure the gateway's certificate")
     silence()
     _config.STORE_SEND_CHUNKED_DATASET = True  # files are sent as they are, not decoded and encoded again
-    entity = Requestor(ae_title, timeouts.response_s)
+    entity = Requestor(ae_title, timeouts.response_s, peer.certificate_sha256)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.connection_timeout = timeouts.connect_s

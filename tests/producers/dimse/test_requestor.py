@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,28 @@ def test_an_echo_reaches_our_own_listener(listener: Listener) -> None:
         opened.echo()
         assert opened.accepts(VERIFICATION)
         assert not opened.accepts(MR)
+
+
+def test_it_opens_in_a_process_that_has_a_thousand_files_open(listener: Listener) -> None:
+    """A gateway that holds a thousand associations; select(2) would not know the socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 2048 if hard == resource.RLIM_INFINITY else min(2048, hard)
+    assert most > 1200, "raise the hard limit of open files (ulimit -Hn)"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, soft), hard))
+    with ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            files.enter_context(Path("/dev/null").open("rb"))
+        with associated(at(listener.port), "PEER", ECHO, timeouts=QUICK) as opened:
+            opened.echo()
+
+
+def test_its_threads_do_not_hold_up_the_end_of_the_process(listener: Listener) -> None:
+    before = set(threading.enumerate())
+    with associated(at(listener.port), "PEER", ECHO, timeouts=QUICK):
+        started = set(threading.enumerate()) - before
+        assert len(started) == 2
+        assert all(thread.daemon for thread in started)
 
 
 def test_a_file_is_stored_byte_for_byte(listener: Listener, tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ from pynetdicom import AE
 
 from producers.dimse.message import encode_command
 from producers.dimse.pdu import PduType
+from producers.dimse.peers import Peer
+from producers.dimse.proposals import FALLBACKS, Context
+from producers.dimse.requestor import Proposal, Timeouts, associated
 from producers.dimse.tls import TlsContext, TlsFiles, context
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DestinationUnavailable
 from tests.producers.certificates import Certificate, authority, client_context, signed
 from tests.producers.dimse.peer import ECHO, RawPeer, request, response_of, store_request
 from tests.producers.listener import Listener
@@ -105,6 +108,27 @@ def test_pynetdicom_associates_over_tls(listener: Listener, site: Site) -> None:
     assert association.is_established
     assert association.send_c_echo().Status == 0
     association.release()
+
+
+def test_we_call_only_the_peer_whose_certificate_is_in_its_entry(listener: Listener, site: Site) -> None:
+    """Every device of the site has a certificate of the same authority."""
+    port = secure_port(listener, site.files)
+    shows = context(
+        TlsFiles(site.scanner.certificate, site.scanner.key, ca=site.ca.certificate), server_side=False
+    )
+    echo = Proposal([Context("1.2.840.10008.1.1", FALLBACKS)])
+
+    def entry(*fingerprints: str) -> Peer:
+        return Peer(ae_title="SCANSTREAM", host="127.0.0.1", port=port, tls=True, certificate_sha256=fingerprints)
+
+    for known in (entry(), entry(site.scanner.sha256, site.gateway.sha256.upper())):
+        with associated(known, "SCANNER", echo, timeouts=Timeouts(), tls=shows) as opened:
+            opened.echo()
+    with (
+        pytest.raises(DestinationUnavailable, match="certificate is none of"),
+        associated(entry(site.scanner.sha256), "SCANNER", echo, timeouts=Timeouts(), tls=shows),
+    ):
+        pytest.fail("it cannot open")
 
 
 def test_old_protocols_weak_ciphers_and_strangers_get_no_association(
