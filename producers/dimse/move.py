@@ -11,10 +11,10 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from producers.dimse.blocking import in_thread
 from producers.dimse.get import CannotSelect, instances_of, log_failed, log_result
 from producers.dimse.peers import Peers
 from producers.dimse.requestor import Timeouts
@@ -71,7 +71,8 @@ class Move:
     def __init__(self, store: InstanceStore, sending: Sending, most: int) -> None:
         self._store = store
         self._sending = sending
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="c-move")
+        self._turns = asyncio.Semaphore(most)
+        self._jobs: set[asyncio.Task[None]] = set()
 
     def new_spool(self) -> Spool:
         """Place for an identifier."""
@@ -117,20 +118,26 @@ class Move:
     async def _run(self, exchange: Exchange, route: Route, instances: Sequence[StoredInstance]) -> Transfer:
         transfer = Transfer(route, instances, lambda instance, why: log_failed(exchange, instance, why))
         request = exchange.message.command
-        job = self._threads.submit(transfer.run)
-        ended = asyncio.wrap_future(job)
+        job = asyncio.get_running_loop().create_task(self._in_turn(transfer))
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
         try:
-            while not ended.done():
-                await asyncio.wait({ended}, timeout=_REPORT_EVERY_S)
+            while not job.done():
+                await asyncio.wait({job}, timeout=_REPORT_EVERY_S)
                 if exchange.is_cancelled:
                     transfer.stop()
-                    if job.cancel():  # it still waited for its turn
+                    if not transfer.has_begun:
                         return transfer
-                if not ended.done():
+                if not job.done():
                     await exchange.send(transfer.state.pending(request))
         except BaseException:
+            # its turn lasts until its thread ends, or requestors that come and go would have any number of threads
             transfer.stop(at_once=True)
-            job.cancel()
             raise
-        await ended
+        await job
         return transfer
+
+    async def _in_turn(self, transfer: Transfer) -> None:
+        async with self._turns:
+            if not transfer.is_stopped:
+                await in_thread(transfer.run)

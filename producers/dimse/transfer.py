@@ -70,20 +70,25 @@ class Transfer:
         How far it is; may be read from any thread.
     reason
         Why instances failed without being tried; empty when none did.
+    has_begun
+        Whether its turn has come.
+    is_stopped
+        Whether no more instances go.
     """
 
     def __init__(self, route: Route, instances: Sequence[StoredInstance], complain: Complain) -> None:
         self._route = route
         self._instances = instances
         self._complain = complain
-        self._stopped = False
+        self.has_begun = False
+        self.is_stopped = False
         self._outbound: Outbound | None = None
         self.state = SubOperations(len(instances))
         self.reason = ""
 
     def stop(self, at_once: bool = False) -> None:
         """No more instances, from any thread; ``at_once`` also breaks off the one that is under way."""
-        self._stopped = True
+        self.is_stopped = True
         outbound = self._outbound
         if at_once and outbound is not None:
             with suppress(Exception):  # it may end by itself at the same moment
@@ -91,9 +96,10 @@ class Transfer:
 
     def run(self) -> None:
         """Send everything; what cannot be sent is in ``state``."""
+        self.has_begun = True
         rest = list(self._instances)
         for contexts, part in batches(self._instances):
-            if self._stopped:
+            if self.is_stopped:
                 return
             try:
                 self._send(Proposal(contexts), part)
@@ -111,7 +117,7 @@ class Transfer:
             self._outbound = outbound
             try:
                 for instance in part:
-                    if self._stopped:
+                    if self.is_stopped:
                         return
                     status = self._store(outbound, instance)
                     self.state = self.state.after(instance.sop_instance_uid, status)

@@ -297,6 +297,8 @@ def test_moves_beyond_the_limit_wait_and_say_that_they_do(tmp_path: Path) -> Non
         assert next(first)[0].Status == 0xFF00
         second = two.send_c_move(whole(images[0]), "RECEIVER", STUDY_ROOT_MOVE, msg_id=4)
         assert next(second)[0].NumberOfRemainingSuboperations == 1
+        # one that the end of the process does not wait for
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "call"] == [True]
         two.send_c_cancel(4, query_model=STUDY_ROOT_MOVE)
         *_, (status, _) = second
         assert status.Status == 0xFE00
