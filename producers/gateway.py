@@ -26,6 +26,7 @@ from producers.arrival import Arrivals
 from producers.audit_events import AuditEvents
 from producers.context_table import ContextReader, ScheduledOrders
 from producers.dicomweb.app import create_app
+from producers.dicomweb.http_protocol import MAX_CONNECTIONS, BoundedHttp
 from producers.dimse.entity import application_entity, listen, workflow_services
 from producers.dimse.peer_book import PeerBook
 from producers.dimse.refused import RefusedPeers
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 _DRAIN_S: Final = 10.0
 _RELAY_DRAIN_S: Final = 5.0
 #: Files open besides associations: HTTP connections, files being written and read, the index, Kafka.
-_OTHER_FILES: Final = 512
+_OTHER_FILES: Final = 512 + MAX_CONNECTIONS
 
 
 def body(process: Process) -> None:
@@ -134,6 +135,8 @@ async def _serve(
     web = WebServer(
         uvicorn.Config(
             create_app(store, settings, process.telemetry),
+            http=BoundedHttp,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

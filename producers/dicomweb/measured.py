@@ -76,7 +76,15 @@ class Measured:
             except TimeoutError:
                 raise ClientDisconnect from None
 
-        request = Request(scope, receive)
+        async def patient() -> Message:
+            # Nor does one that stops in the middle of its request.
+            try:
+                async with asyncio.timeout(self._downloads.patience_s):
+                    return await receive()
+            except TimeoutError:
+                raise ClientDisconnect from None
+
+        request = Request(scope, patient)
         try:
             response = await self._respond(request)
             if request.method == "HEAD" and isinstance(response, StreamingResponse):

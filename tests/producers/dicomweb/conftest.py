@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from producers.dicomweb.app import create_service_app
+from producers.dicomweb.http_protocol import BoundedHttp
 from producers.dicomweb.requests import Service
 from producers.store import InstanceStore, Received
 from producers.telemetry import Telemetry
@@ -38,8 +39,10 @@ class Gateway:
 class Serving:
     """uvicorn in a thread, stopped at the end of the block."""
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        config = uvicorn.Config(app, port=port, log_level="warning", access_log=False, lifespan="off")
+    def __init__(self, app: ASGIApp, port: int, http: type[BoundedHttp] = BoundedHttp) -> None:
+        config = uvicorn.Config(
+            app, port=port, http=http, ws="none", log_level="warning", access_log=False, lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
