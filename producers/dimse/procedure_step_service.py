@@ -148,7 +148,7 @@ class ProcedureSteps:
         procedure_steps.save(connection, step, self._clock())
 
     async def _tell(self, step: ProcedureStep) -> None:
-        """Tell how many instances the completed steps of each study name.
+        """Tell how many instances the completed steps of each study name, once none of its steps is in progress.
 
         The attributes of a step for several studies do not say which instance is of which: that is known once all
         of them are stored, and else nothing is told.
@@ -165,7 +165,11 @@ class ProcedureSteps:
                 return
             of_study = [instance.study_instance_uid for instance in located.values()]
             counts = {study: of_study.count(study) for study in step.studies}
-        await self._promises.tell(HintKind.MPPS_COMPLETED, counts, step.uid)
+        unfinished = await self._database.run(
+            partial(procedure_steps.unfinished, studies=step.studies, besides=step.uid)
+        )
+        whole = {study: count for study, count in counts.items() if study not in unfinished}
+        await self._promises.tell(HintKind.MPPS_COMPLETED, whole, step.uid)
 
 
 def _check_class(sop_class_uid: str | None) -> None:

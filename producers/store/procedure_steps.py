@@ -85,6 +85,20 @@ def completed_instances(connection: sqlite3.Connection, study: str, besides: str
     return {uid for (instances,) in rows for uid in json.loads(instances)}
 
 
+def unfinished(connection: sqlite3.Connection, studies: Sequence[str], besides: str) -> set[str]:
+    """Those of the studies of which another step is still in progress."""
+    found: set[str] = set()
+    for study in studies:
+        row = connection.execute(
+            "SELECT 1 FROM procedure_steps JOIN step_studies USING (uid)"
+            " WHERE study = ? AND status = ? AND uid <> ? LIMIT 1",
+            (study, IN_PROGRESS, besides),
+        ).fetchone()
+        if row is not None:
+            found.add(study)
+    return found
+
+
 def forget(connection: sqlite3.Connection, before: float) -> int:
     """Remove steps that nobody changed since a Unix time; returns how many."""
     old: Sequence[tuple[str]] = connection.execute(
