@@ -253,6 +253,9 @@ class CommitmentReports:
             statuses = await in_thread(partial(self._call, reports))
         except (ConfigurationError, DestinationUnavailable, PermanentRejection) as error:
             return [], str(error)
+        except Exception as error:
+            log.exception("storage commitment report failed", extra=_fields(reports[0]))
+            return [], type(error).__name__
         return statuses, "the association ended before the peer answered"
 
     @contextmanager
