@@ -1,11 +1,12 @@
 """One study of the source → all of its instances at the gateway, or an error that says what is missing.
 
-Guarantee: it returns only when the gateway's own search finds every instance that the source lists. What the
-gateway has already is not read again.
+Guarantee: it returns only when the gateway's own search finds every instance that the source lists, and the source
+lists as many as it tells of, or did not in three attempts. What the gateway has already is not read again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from producers.poller.limits import Limits
 from producers.poller.plan import requests, wanted_by_series
 from producers.poller.sources import Filters
 from schemas.errors import PermanentRejection, TransientFailure
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
 
 #: From this attempt on instances are asked for one by one, so that the one that fails is alone.
 _SINGLY_FROM: Final = 2
@@ -84,6 +88,7 @@ async def bring(
     listed = await archive.instances(study)
     if not listed and job.listed:
         raise TransientFailure(f"the source tells of {job.listed} instances and lists none: see its log")
+    short = job.listed is not None and len(listed) < job.listed
     before = await gateway.instances(study)
     reasons: Counter[str] = Counter()
 
@@ -103,6 +108,12 @@ async def bring(
     if missing:
         why = "; ".join(reason for reason, _ in reasons.most_common(2)) or "the source did not send them"
         raise TransientFailure(f"{missing} of {len(listed)} instances are not at the gateway: {why}")
+    if short:
+        told = f"the source tells of {job.listed} instances and lists {len(listed)}"
+        if job.attempts < _SINGLY_FROM:
+            raise TransientFailure(f"{told}: see its log, and its limit of results")
+        # some count what they never list
+        log.warning("a study is taken for whole", extra=fields(study_instance_uid=study, reason=told))
     return Brought(len(listed), sum(one.sop_instance_uid not in before for one in listed))
 
 

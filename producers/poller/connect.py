@@ -1,8 +1,10 @@
-"""A source's entry → a client for it; the gateway's address → a client for it. Secrets are read here, and now."""
+"""A source's entry → a client for it; the gateway's address → a client for it. Secrets are read here."""
 
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 from producers.poller.archive import Archive
@@ -26,22 +28,33 @@ def archive_of(source: WebSource | MoveSource | GetSource) -> Archive:
         from producers.poller.dimse import DimseArchive
 
         return DimseArchive(source, None if source.tls is None else _context(source.tls))
-    password = secret(source.password_env, source.password_file)
-    token = secret(source.token_env, source.token_file)
-    auth = None
-    if source.username is not None and password is not None:
-        auth = (source.username, password.get_secret_value())
     web = DicomWeb(
         source.url,
         "the source",
         source.timeout_s,
-        auth=auth,
-        token=None if token is None else token.get_secret_value(),
+        authorization=_authorization(source),
         tls=None if source.tls is None else _context(source.tls),
     )
     modalities = source.filters.modalities
     # several values of one key are no matter of the standard: then we choose ourselves
     return WebArchive(web, {"ModalitiesInStudy": next(iter(modalities))} if len(modalities) == 1 else {})
+
+
+def _authorization(source: WebSource) -> Callable[[], str | None]:
+    """Value of ``Authorization``, from the secret as it is at each request: tokens are short-lived."""
+
+    def value() -> str | None:
+        password = secret(source.password_env, source.password_file)
+        token = secret(source.token_env, source.token_file)
+        if token is not None:
+            return f"Bearer {token.get_secret_value()}"
+        if password is None:
+            return None
+        pair = f"{source.username}:{password.get_secret_value()}"
+        return f"Basic {b64encode(pair.encode()).decode()}"
+
+    value()  # a secret that is not there is said at the start
+    return value
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

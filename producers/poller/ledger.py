@@ -159,7 +159,7 @@ class Ledger:
         work
             What was listed and must be compared.
         listed_s
-            When the listing began.
+            Up to when everything is listed: when the listing began, if the source told everything.
         """
         # the studies of the first listing hold the watermark at the beginning
         after_s = self.listed_s() or 0.0

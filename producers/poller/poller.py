@@ -143,8 +143,10 @@ class Poller:
             if needs_work(study, known.get(uid), at_gateway.get(uid, 0), now_s)
         ]
         filters = self._source.filters
+        # as long as the source keeps something back, later listings must look back as far as this one
         self._ledger.record(
-            [Work(study, self._is_urgent(study), wanted(study, filters) is None) for study in work], now_s
+            [Work(study, self._is_urgent(study), wanted(study, filters) is None) for study in work],
+            now_s if whole else listed_s,
         )
         self._ledger.forget(window.study_date()[:8])
         self._observed.polled("ok")

@@ -178,7 +178,7 @@ class WebSource(_Source):
     username, password_env, password_file
         RFC 7617; the password is in a variable or a file.
     token_env, token_file
-        Bearer token (RFC 6750), read anew for each poll.
+        Bearer token (RFC 6750); like the password, a file is read anew for each request.
     """
 
     kind: Literal["dicomweb"]

@@ -6,7 +6,7 @@ The same client asks the source and the gateway. Nothing is retried here.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -64,10 +64,8 @@ class DicomWeb:
         Name of the service in sentences, such as ``the gateway``.
     timeout_s
         Longest silence, in seconds.
-    auth
-        User name and password (RFC 7617), or ``None``.
-    token
-        Bearer token (RFC 6750), or ``None``.
+    authorization
+        Gives the value of that header (RFC 7617, RFC 6750) for each request, or ``None``.
     tls
         For https; ``None`` for the system's certificates.
     away
@@ -80,20 +78,28 @@ class DicomWeb:
         who: str,
         timeout_s: float,
         *,
-        auth: tuple[str, str] | None = None,
-        token: str | None = None,
+        authorization: Callable[[], str | None] = lambda: None,
         tls: ssl.SSLContext | None = None,
         away: type[DestinationUnavailable] = DestinationUnavailable,
     ) -> None:
         self.who = who
         self._root = root.rstrip("/")
         self._away = away
-        headers = {"User-Agent": "scanstream-poller"} | ({"Authorization": f"Bearer {token}"} if token else {})
+
+        def authorized(request: httpx.Request) -> httpx.Request:
+            try:
+                value = authorization()
+            except ConfigurationError as error:  # its file went away: that is nothing about one study
+                raise away(str(error)) from error
+            if value is not None:
+                request.headers["Authorization"] = value
+            return request
+
         # reading the system's certificates takes longer than everything else here
         verify: ssl.SSLContext | bool = tls or self._root.startswith("https")
         self._http = httpx.AsyncClient(
-            auth=auth,
-            headers=headers,
+            auth=authorized,
+            headers={"User-Agent": "scanstream-poller"},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S)),
             transport=_Transport(verify=verify),
             follow_redirects=False,
