@@ -73,6 +73,7 @@ class Arrivals:
             accession_number=headers.text("AccessionNumber"),
             requested_procedure_priority=headers.text("RequestedProcedurePriority"),
             is_own_result=headers.is_own_result,
+            replaces=received.replaces,
         )
         return [self._message(event)]
 

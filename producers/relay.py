@@ -90,7 +90,7 @@ class Relay:
         on_failure: Callable[[], None],
         *,
         reframe: bool = False,
-        catch_up_per_s: float = 5000.0,
+        catch_up_per_s: float = 1000.0,
         catch_up_after_s: float = 30.0,
     ) -> None:
         self.failure: PermanentRejection | None = None

@@ -72,7 +72,8 @@ class InstanceStored:
     """One SOP instance became durable in a gateway's store.
 
     ``retrieve_url`` is the WADO-RS URL of the instance; ``sha256`` and ``size_bytes`` are of the data set as
-    received. ``is_own_result`` marks objects that this system made, which never start an inference.
+    received. ``is_own_result`` marks objects that this system made, which never start an inference. ``replaces``
+    says that it took the place of other content under the same SOP Instance UID.
     """
 
     event_id: str
@@ -97,6 +98,7 @@ class InstanceStored:
     accession_number: str | None = None
     requested_procedure_priority: str | None = None
     is_own_result: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True)

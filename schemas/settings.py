@@ -152,7 +152,7 @@ class GatewaySettings(_Block):
     commitment_report_hours: float = Field(default=24.0, gt=0, description="how long a report is tried")
     worklist_most: int = Field(default=50_000, ge=1, description="orders that are kept for modalities")
     worklist_keep_days: int = Field(default=7, ge=0, description="after the last scheduled step of an order")
-    catch_up_per_s: float = Field(default=5000, gt=0, description="old events per second after an outage")
+    catch_up_per_s: float = Field(default=1000, gt=0, description="old events per second after an outage")
     catch_up_after_s: float = Field(default=30.0, gt=0, description="age from which an event is old, seconds")
     retention_days: float | None = Field(default=None, gt=0, description="unset: studies are kept for ever")
     retention_groups: tuple[str, ...] = Field(

@@ -136,7 +136,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     ),
     TopicSpec(
         Topic.RELAY,
-        "gateway / index id",
+        "gateway / index id [/ urgent]",
         ("RelayPosition",),
         "gateway",
         "gateway",

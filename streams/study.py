@@ -115,13 +115,14 @@ class Study:
         Returns
         -------
         bool
-            Whether anything that the changelog keeps has changed; a duplicate changes nothing.
+            Whether anything that the changelog keeps has changed; a duplicate changes nothing, other content of an
+            instance that a revision went out with makes the next one.
         """
         if instance.association_id is not None:
             self._associations[instance.association_id] = self._associations.get(instance.association_id, 0) + 1
         self._active = at.monotonic
         series = self._series.setdefault(instance.series_instance_uid, _Series())
-        if instance.sop_instance_uid in series.instances:
+        if instance.sop_instance_uid in series.instances and (self.open or not instance.replaces):
             return False
         series.instances.add(instance.sop_instance_uid)
         self._describe(series, instance)

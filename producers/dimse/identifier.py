@@ -2,7 +2,7 @@
 
 Requests are read in any uncompressed transfer syntax and character set, also those that say nothing or something
 wrong about it; responses are written in Unicode (ISO_IR 192). Not over pydicom's writer, because a search may have
-100,000 responses: one takes 20 µs here, 400 µs there.
+100,000 responses: one takes 20 µs here, 190 µs there.
 """
 
 from __future__ import annotations

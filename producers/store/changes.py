@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -151,7 +152,8 @@ class Changes:
     def _replace(self, put: Put, before: Known) -> None:
         """The new file has a name of its own, so readers find the old one whole until the row names the new."""
         self._parents.clear()
-        lane = self._store(put)
+        messages = self._rules.announce(replace(put.received, replaces=True), put.headers, put.written, self._now)
+        lane = self._store(replace(put, messages=tuple(messages)))
         index.update_parents(self._connection, put.headers, self._now, lane)
         index.delete_empty_parents(self._connection, before.study_instance_uid)
         removals.remember(self._connection, [before.file])

@@ -85,5 +85,6 @@ class Rules:
     """How one store does its work; ``audit`` is ``None`` for tools that open a store on their own account."""
 
     root: Path
+    announce: Announce
     audit: Auditor | None = None
     policy: ConflictPolicy = ConflictPolicy.REJECT

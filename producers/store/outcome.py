@@ -55,6 +55,8 @@ class Received:
         Where it came from, if by an association.
     urgent
         Whether the sender is one whose studies go first.
+    replaces
+        Whether it takes the place of other content; said by the store.
     """
 
     data_set: Spool
@@ -67,6 +69,7 @@ class Received:
     called_ae_title: str | None = None
     association_id: str | None = None
     urgent: bool = False
+    replaces: bool = False
 
 
 class ConflictPolicy(StrEnum):

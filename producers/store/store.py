@@ -138,7 +138,7 @@ class InstanceStore:
         identity = database.identity_of(connection)
         readers = database.Readers(path)
         committed = threading.Event()
-        writer = Writer(connection, Rules(root, audit, conflict_policy), committed, clock)
+        writer = Writer(connection, Rules(root, announce, audit, conflict_policy), committed, clock)
         intake = Intake(root, announce, writer, clock)
         reconcile(connection, root, intake.adopt)
         writer.start()

@@ -361,3 +361,15 @@ def test_the_order_of_arrival_does_not_show(one: list[int], other: list[int]) ->
 
     assert told(one) == told(other)
     assert told(one).requested_procedure_priority == "STAT"
+
+
+def test_other_content_of_an_instance_makes_the_next_revision_and_the_same_again_makes_none() -> None:
+    machine = assembler()
+    first, *rest = (instance(STUDY, number) for number in range(3))
+    give(machine, 0.0, first, *rest)
+    assert [event.revision for event in ready(machine, 5.0)] == [1]
+    give(machine, 60.0, first)
+    assert ready(machine, 70.0) == []
+    give(machine, 80.0, replace(first, sha256="b" * 64, replaces=True))
+    (event,) = ready(machine, 85.0)
+    assert (event.revision, event.instance_count) == (2, 3)

@@ -80,6 +80,7 @@ async def test_other_bytes_follow_the_policy_and_are_audited_without_identity(
     assert "SECRET" not in repr(audit)
     stored = [event for event in outbox_of(store) if isinstance(event, InstanceStored)]
     assert len({event.event_id for event in stored}) == len(stored) == (2 if kind is PutKind.REPLACED else 1)
+    assert [event.replaces for event in stored] == [False, True][: len(stored)]
     # The same bytes as those that stay are a duplicate, whatever the policy.
     assert (await put(store, stays)).kind is PutKind.DUPLICATE
 
