@@ -84,7 +84,7 @@ $(VENV)/fuzz/.installed: $(STAMP) tests/fuzz/requirements.lock
 
 .PHONY: bench
 bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
-	@for name in demo latency exactly_once dicomweb ingest associations stages; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	@for name in demo latency exactly_once dicomweb ingest associations stages outage; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 .PHONY: clean
 clean:  ## remove what the targets above made
