@@ -217,7 +217,10 @@ class CommitmentReports:
             await asyncio.sleep(_LOOK_EVERY_S)
         if not failures:
             counts = rules.counts_by_study(request.instances, located)
-            await self._promises.tell(HintKind.STORAGE_COMMITMENT, counts, request.transaction_uid)
+            # Many modalities ask for each series or image: only who asks for all that is here may know the study.
+            held = await self._lookup.held(counts)
+            whole = {study: count for study, count in counts.items() if count >= held[study]}
+            await self._promises.tell(HintKind.STORAGE_COMMITMENT, whole, request.transaction_uid)
         await self._database.run(partial(commitments.decide, commitment=request, failures=failures))
         level = logging.WARNING if failures else logging.INFO
         log.log(level, "storage commitment decided", extra=_fields(request, failed=len(failures)))

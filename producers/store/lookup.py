@@ -48,6 +48,21 @@ class Lookup:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
+    async def held(self, study_instance_uids: Iterable[str]) -> dict[str, int]:
+        """How many instances the index has of each study."""
+        uids = list(study_instance_uids)
+
+        def run() -> dict[str, int]:
+            connection = self._readers.connection()
+            counts = {}
+            for uid in uids:
+                (counts[uid],) = connection.execute(
+                    "SELECT count(*) FROM instances WHERE StudyInstanceUID = ?", (uid,)
+                ).fetchone()
+            return counts
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
     def close(self) -> None:
         """Finish what was begun and close the index."""
         self._thread.shutdown(wait=True)

@@ -137,6 +137,18 @@ def test_reports_on_the_same_association_that_all_is_committed(scp: Department) 
     association.release()
 
 
+def test_a_part_of_a_study_that_is_committed_says_nothing_of_the_whole(scp: Department) -> None:
+    scu = Scu()
+    association = scu.associate(scp.port)
+    sent = images(3)
+    references = send(association, sent)
+    for part in (references[:1], references[1:], references):
+        assert ask(association, request(part)) == 0
+        assert scu.report()[0] == 1
+    association.release()
+    assert scp.promises() == [(HintKind.STORAGE_COMMITMENT, str(sent[0].StudyInstanceUID), 3)]
+
+
 def test_says_of_each_instance_why_it_is_not_committed(scp: Department) -> None:
     scu = Scu()
     association = scu.associate(scp.port)
