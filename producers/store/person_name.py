@@ -59,7 +59,8 @@ def _literal_patterns(key: str) -> tuple[re.Pattern[str], ...]:
 
 @lru_cache(maxsize=256)
 def _fuzzy_patterns(key: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_expression(word.rstrip("*"))) for word in _WORD.findall(_folded(key)))
+    words = dict.fromkeys(word.rstrip("*") for word in _WORD.findall(_folded(key)))
+    return tuple(re.compile(_expression(word)) for word in words if word)
 
 
 @lru_cache(maxsize=65_536)
