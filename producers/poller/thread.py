@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from producers.dimse import blocking
+
 T = TypeVar("T")
 
 
@@ -46,35 +48,10 @@ class Handle:
 
 
 async def in_thread(work: Callable[[Handle], T]) -> T:
-    """Run blocking work in a thread; when the waiting is cancelled, its association is aborted.
-
-    The thread is no reason for the process to stay: it is a daemon.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    """Run blocking work in a thread; when the waiting is cancelled, its association is aborted."""
     handle = Handle()
-
-    def deliver(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type] # without an error there is a result
-
-    def run() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = work(handle)
-        except Exception as error:  # noqa: BLE001 - handed to who waits, as it is
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(deliver, result, failure)
-
-    threading.Thread(target=run, name="association", daemon=True).start()
     try:
-        return await done
+        return await blocking.in_thread(lambda: work(handle))
     except asyncio.CancelledError:
         handle.cancel()
         raise

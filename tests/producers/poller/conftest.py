@@ -10,9 +10,9 @@ import pytest
 from tests.producers.poller.site import Gateway, gateway
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def receiving(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway for the tests of one file: use fresh UIDs."""
+    """A gateway for all tests of this folder: use fresh UIDs."""
     with gateway(tmp_path_factory.mktemp(f"site-{uuid.uuid4().hex[:8]}") / "gateway", kafka) as running:
         yield running
 

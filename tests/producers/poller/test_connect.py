@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,32 +8,19 @@ import pytest
 from producers.poller.connect import archive_of
 from producers.poller.sources import WebSource
 from schemas.errors import ConfigurationError, DestinationUnavailable
+from tests.producers.poller.web_service import Quiet, serving
 
 
-@contextmanager
-def service(seen: list[str | None]) -> Iterator[str]:
+def service(seen: list[str | None]) -> AbstractContextManager[str]:
     """A DICOMweb service that finds nothing, and notes what it is shown."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Quiet):
         def do_GET(self) -> None:
             seen.append(self.headers["Authorization"])
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    return serving(Handler)
 
 
 async def test_a_token_that_is_replaced_counts_from_the_next_request_on(tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,17 +11,15 @@ import pytest
 from producers.poller.qido import instances_in, search, study_of
 from producers.poller.web import DicomWeb
 from schemas.errors import DestinationUnavailable, PermanentRejection, TransientFailure
+from tests.producers.poller.web_service import Quiet, serving
 
 ROWS = [{"0020000D": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in range(23)]
 
 
-@contextmanager
-def service(*, page: int = 1000, offsets: bool = True, status: int = 200) -> Iterator[str]:
+def service(*, page: int = 1000, offsets: bool = True, status: int = 200) -> AbstractContextManager[str]:
     """A service with pages of its own size, which may ignore the offset or fail."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(Quiet):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             start = int(query["offset"][0]) if offsets and "offset" in query else 0
@@ -36,18 +31,7 @@ def service(*, page: int = 1000, offsets: bool = True, status: int = 200) -> Ite
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    return serving(Handler)
 
 
 @pytest.mark.parametrize(
