@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from io import BytesIO
 from typing import BinaryIO, Final
@@ -15,6 +16,8 @@ from producers.store.part10 import split
 from producers.store.transcode import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, can_decode, converted
 
 _CHUNK_BYTES: Final = 256 * 1024
+_AHEAD_BYTES: Final = 64 * 1024 * 1024
+_WILL_NEED: Final[int | None] = getattr(os, "POSIX_FADV_WILLNEED", None)
 _IN_ORDER: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 
 
@@ -53,6 +56,9 @@ def open_data_set(stored: StoredInstance) -> BinaryIO:
         file.close()
         raise Incomplete(f"the file of {stored.sop_instance_uid} has another size than in the index")
     file.seek(stored.data_set_offset)
+    if _WILL_NEED is not None:
+        # the system reads it in the background: chunks are taken on the event loop, which must not wait for disks
+        os.posix_fadvise(file.fileno(), stored.data_set_offset, min(stored.size_bytes, _AHEAD_BYTES), _WILL_NEED)
     return file
 
 
