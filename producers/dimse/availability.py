@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from pydicom.dataset import Dataset
 
-from producers.dimse.data_sets import Refusal, read
+from producers.dimse.data_sets import Refusal, read, refused
 from producers.dimse.procedure_step import INVALID_ATTRIBUTE_VALUE, MISSING_ATTRIBUTE, MISSING_ATTRIBUTE_VALUE
 from producers.dimse.promises import Promises
 from producers.dimse.rights import INSTANCE_AVAILABILITY
@@ -96,11 +96,7 @@ class InstanceAvailability:
                 raise Refusal(_CLASS_INSTANCE_CONFLICT, "not the SOP class of the presentation context")  # noqa: TRY301 - one way to refuse
             notification = await read(exchange, understand)
         except Refusal as refusal:
-            if exchange.message.data_set is not None:
-                exchange.message.data_set.close()
-            extra = fields(association_id=association_id, status=f"{refusal.status:04X}", reason=refusal.sentence)
-            log.warning("instance availability refused", extra=extra)
-            return Response(refusal.response(command))
+            return refused(exchange, refusal, "instance availability refused")
         log.info(
             "instance availability",
             extra=fields(

@@ -14,7 +14,7 @@ from typing import Final
 from producers.dimse import commitment
 from producers.dimse.commitment import DUPLICATE_TRANSACTION
 from producers.dimse.commitment_reports import CommitmentReports
-from producers.dimse.data_sets import RESOURCE_LIMITATION, Refusal, read
+from producers.dimse.data_sets import RESOURCE_LIMITATION, Refusal, read, refused
 from producers.dimse.service import Exchange, Response, Session
 from producers.dimse.spools import BoundedSpool
 from producers.store import commitments
@@ -71,16 +71,7 @@ class StorageCommitment:
             )
             await self._keep(request)
         except Refusal as refusal:
-            _forget(exchange)
-            log.warning(
-                "storage commitment refused",
-                extra=fields(
-                    association_id=session.association_id,
-                    status=f"{refusal.status:04X}",
-                    reason=refusal.sentence,
-                ),
-            )
-            return Response(refusal.response(command))
+            return refused(exchange, refusal, "storage commitment refused")
         log.info(
             "storage commitment requested",
             extra=fields(
@@ -104,8 +95,3 @@ class StorageCommitment:
 
     async def released(self, session: Session) -> None:
         """Nothing to do: the report finds the association closed."""
-
-
-def _forget(exchange: Exchange) -> None:
-    if exchange.message.data_set is not None:
-        exchange.message.data_set.close()

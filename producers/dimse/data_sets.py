@@ -7,6 +7,7 @@ value was.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
@@ -18,9 +19,12 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from producers.dimse.command import Command
-from producers.dimse.service import Exchange
+from producers.dimse.service import Exchange, Response
 from producers.store.headers import encoding_of
 from producers.tolerance import read_without_validation
+from schemas.logs import fields
+
+log = logging.getLogger(__name__)
 
 #: Transfer syntaxes of such services (PS3.5 A).
 TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
@@ -54,6 +58,16 @@ class Refusal(Exception):
     def response(self, request: Command) -> Command:
         """Response to the refused request."""
         return replace(request.response(self.status, self.sentence), error_id=self.error_id)
+
+
+def refused(exchange: Exchange, refusal: Refusal, event: str) -> Response:
+    """Answer to a refused request, which is said in the log; lets go of its data set."""
+    message, association_id = exchange.message, exchange.session.association_id
+    if message.data_set is not None:
+        message.data_set.close()
+    extra = fields(association_id=association_id, status=f"{refusal.status:04X}", reason=refusal.sentence)
+    log.warning(event, extra=extra)
+    return Response(refusal.response(message.command))
 
 
 async def read(

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from producers.dimse import procedure_step as rules
 from producers.dimse.command import CommandField
-from producers.dimse.data_sets import Refusal, read
+from producers.dimse.data_sets import Refusal, read, refused
 from producers.dimse.promises import Promises
 from producers.dimse.service import Exchange, Response, Session
 from producers.dimse.spools import BoundedSpool
@@ -76,17 +76,7 @@ class ProcedureSteps:
         try:
             step = await (self._create(exchange) if creates else self._set(exchange))
         except Refusal as refusal:
-            if exchange.message.data_set is not None:
-                exchange.message.data_set.close()
-            log.warning(
-                "performed procedure step refused",
-                extra=fields(
-                    association_id=exchange.session.association_id,
-                    status=f"{refusal.status:04X}",
-                    reason=refusal.sentence,
-                ),
-            )
-            return Response(refusal.response(command))
+            return refused(exchange, refusal, "performed procedure step refused")
         log.info(
             "performed procedure step",
             extra=fields(

@@ -12,6 +12,7 @@ from pydicom.datadict import dictionary_VR
 
 from producers.dimse.identifier import SPECIFIC_CHARACTER_SET, UNICODE, Element, Keys
 from producers.store.person_name import literal
+from producers.store.wildcards import expression
 from schemas.errors import InvalidMessage
 from schemas.events import ClinicalContext, Code, ScheduledProcedureStep, WorklistItem
 
@@ -195,12 +196,7 @@ def _dashed(text: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _wildcard(key: str) -> re.Pattern[str]:
-    """Between wildcards the first place that fits is taken for good: no key takes longer than the text is long."""
-    first, *rest = (re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", key))
-    if not rest:
-        return re.compile(first, re.DOTALL)
-    *between, last = rest
-    return re.compile(first + "".join(f"(?>.*?{part})" for part in between) + f".*{last}", re.DOTALL)
+    return re.compile(expression(key), re.DOTALL)
 
 
 @lru_cache(maxsize=4096)

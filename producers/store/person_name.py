@@ -17,6 +17,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from producers.store.wildcards import expression
+
 #: Letters that Unicode does not decompose into a base letter and a mark, but that people type without it.
 _BASE_LETTERS: Final = str.maketrans(
     {"ґ": "г", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
@@ -54,13 +56,13 @@ def _groups(text: str) -> list[str]:
 @lru_cache(maxsize=256)
 def _literal_patterns(key: str) -> tuple[re.Pattern[str], ...]:
     groups = [group for group in _groups(key.casefold()) if group]
-    return tuple(re.compile(f"{_expression(group)}(\\^.*)?", re.DOTALL) for group in groups)
+    return tuple(re.compile(f"{expression(group)}(\\^.*)?", re.DOTALL) for group in groups)
 
 
 @lru_cache(maxsize=256)
 def _fuzzy_patterns(key: str) -> tuple[re.Pattern[str], ...]:
     words = dict.fromkeys(word.rstrip("*") for word in _WORD.findall(_folded(key)))
-    return tuple(re.compile(_expression(word)) for word in words if word)
+    return tuple(re.compile(expression(word)) for word in words if word)
 
 
 @lru_cache(maxsize=65_536)
@@ -73,19 +75,3 @@ def _folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
     return _APOSTROPHES.sub("", bare).translate(_BASE_LETTERS)
-
-
-def _expression(text: str) -> str:
-    """Regular expression of a key.
-
-    Between wildcards the first place that fits is taken for good (atomic groups), so no key makes matching slow.
-    """
-    first, *rest = (_escaped(part) for part in re.split(r"\*+", text))
-    if not rest:
-        return first
-    *between, last = rest
-    return first + "".join(f"(?>.*?{part})" for part in between) + f".*{last}"
-
-
-def _escaped(text: str) -> str:
-    return "".join("." if character == "?" else re.escape(character) for character in text)
