@@ -6,6 +6,7 @@ limit passes. Data sets of instances pass as the bytes that they are; nothing de
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -239,11 +240,18 @@ class Outbound:
                 self._association.send_c_cancel(number, query_model=query_model)
 
     def _cancel(self, number: int, query_model: str, responses: Iterator[Any]) -> None:
-        """C-CANCEL, then everything that the peer had sent already, so that the association can go on."""
+        """C-CANCEL, then everything that the peer had sent already, so that the association can go on.
+
+        A peer that goes on sending loses the association after the time limit.
+        """
+        deadline = time.monotonic() + self._response_s
         with suppress(DestinationUnavailable):
             self._association.send_c_cancel(number, query_model=query_model)
             for status, _ in responses:
                 self._answer(status)
+                if time.monotonic() > deadline:
+                    self.abort()
+                    return
 
     def _call(self, operation: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:

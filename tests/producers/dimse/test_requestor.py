@@ -235,9 +235,12 @@ def test_a_connection_that_ends_between_two_operations_is_noticed_at_once() -> N
 
 
 def matches(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-    """Results without end, until the peer cancels."""
-    number = 0
-    while not event.is_cancelled:
+    """Results without end, until the peer cancels; pynetdicom hears of that only when all are on their way."""
+    number, deadline = 0, time.monotonic() + 60
+    while not event.is_cancelled and time.monotonic() < deadline:
+        if not event.assoc.dul.to_provider_queue.empty():
+            time.sleep(0.001)
+            continue
         number += 1
         found = Dataset()
         found.QueryRetrieveLevel = "STUDY"
@@ -261,6 +264,26 @@ def test_a_search_that_is_left_early_is_cancelled_and_the_association_goes_on() 
         assert [next(found).StudyID for _ in range(3)] == ["1", "2", "3"]
         found.close()
         opened.echo()
+
+
+def test_a_peer_that_does_not_heed_a_cancellation_loses_the_association() -> None:
+    ended = threading.Event()
+
+    def endless(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        while not ended.wait(0.01):
+            yield 0xFF00, study_query()
+        yield 0x0000, None
+
+    proposal = Proposal([Context(STUDY_ROOT_FIND, FALLBACKS)])
+    limits = Timeouts(connect_s=5.0, association_s=5.0, response_s=0.5)
+    with acceptor([(evt.EVT_C_FIND, endless)]) as port:
+        with associated(at(port, "PACS"), "GATEWAY", proposal, timeouts=limits) as opened:
+            found = opened.find(study_query(), STUDY_ROOT_FIND)
+            next(found)
+            started = time.monotonic()
+            found.close()
+            assert time.monotonic() - started < 20
+        ended.set()
 
 
 @pytest.mark.parametrize(("status", "error"), [(0xA700, DestinationUnavailable), (0xA900, PermanentRejection)])
