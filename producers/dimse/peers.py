@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -86,11 +86,14 @@ class Peer(BaseModel):
 
 
 class Peers(BaseModel):
-    """All entries; ``others`` says what an entity may do that has none (``[]`` rejects its associations)."""
+    """All entries; ``others`` says what an entity may do that has none.
+
+    A file that does not say it rejects their associations: else who has few rights would call by another title.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    others: frozenset[Right] = RIGHTS
+    others: frozenset[Right] = frozenset()
     peers: tuple[Peer, ...] = ()
 
     @model_validator(mode="after")
@@ -115,6 +118,10 @@ class Peers(BaseModel):
         return {peer.ae_title: peer for peer in self.peers}
 
 
+#: No file: a closed network, in which everyone may do everything.
+EVERYONE: Final = Peers(others=RIGHTS)
+
+
 def load(path: Path | None) -> Peers:
     """Peers of a file; without one, everyone may do everything and nobody can be called.
 
@@ -124,7 +131,7 @@ def load(path: Path | None) -> Peers:
         The file cannot be read, or says something that cannot be.
     """
     if path is None:
-        return Peers()
+        return EVERYONE
     try:
         content = strict_yaml.parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import pytest
 from producers.dimse.acse import APPLICATION_CONTEXT, AssociationRequest
 from producers.dimse.admission import Admitted, Caller, admit
 from producers.dimse.negotiation import Rejection
-from producers.dimse.peers import Peers
+from producers.dimse.peers import EVERYONE, Peers
 
 REQUEST = AssociationRequest(1, APPLICATION_CONTEXT, "SCANSTREAM", "CT1", ())
 HERE = Caller("10.1.2.3")
@@ -29,8 +29,8 @@ def codes(answer: Admitted | Rejection) -> tuple[int, int, int] | None:
 @pytest.mark.parametrize(
     ("known", "caller", "title", "expected"),
     [
-        (Peers(), HERE, "ANY", None),
-        (peers(), HERE, "ANY", None),
+        (EVERYONE, HERE, "ANY", None),
+        (peers(), HERE, "ANY", (1, 1, 3)),
         (peers(others=[]), HERE, "ANY", (1, 1, 3)),
         (peers(others=[]), HERE, "CT1", None),
         (peers(others=[]), HERE, "ct1", (1, 1, 3)),

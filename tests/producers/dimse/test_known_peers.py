@@ -55,7 +55,7 @@ def test_a_changed_file_counts_for_new_associations_and_ends_none(tmp_path: Path
 
 
 def test_a_peer_has_its_own_number_of_associations(tmp_path: Path) -> None:
-    path = replaced(tmp_path / "peers.yaml", "peers: [{ae_title: PEER, max_associations: 2}]")
+    path = replaced(tmp_path / "peers.yaml", "others: [store]\npeers: [{ae_title: PEER, max_associations: 2}]")
     with running(tmp_path, peers_file=path) as listener:
         held = [RawPeer(listener.port) for _ in range(2)]
         for peer in held:
@@ -86,7 +86,7 @@ def test_a_peer_that_may_only_find_stores_nothing(tmp_path: Path) -> None:
 
 
 def test_an_urgent_peer_overtakes_in_the_outbox(tmp_path: Path) -> None:
-    path = replaced(tmp_path / "peers.yaml", "peers: [{ae_title: PEER, urgent: true}]")
+    path = replaced(tmp_path / "peers.yaml", "others: [store]\npeers: [{ae_title: PEER, urgent: true}]")
     with running(tmp_path, peers_file=path) as listener:
         for title, sop in ((b"OTHER", "1.2.3.4"), (b"PEER ", "1.2.3.5")):
             with RawPeer(listener.port) as peer:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from producers.dimse.peer_book import CHECK_EVERY_S, PeerBook
-from producers.dimse.peers import Peers, load
+from producers.dimse.peers import load
 from producers.dimse.rights import RIGHTS
 from schemas.errors import ConfigurationError
 
@@ -58,8 +58,11 @@ def test_entries_are_found_by_their_title(tmp_path: Path) -> None:
 
 
 def test_without_a_file_everyone_may_do_everything() -> None:
-    assert load(None) == Peers()
-    assert Peers().others == RIGHTS
+    assert load(None).others == RIGHTS
+
+
+def test_a_file_that_does_not_speak_of_others_lets_nobody_else_in(tmp_path: Path) -> None:
+    assert load(written(tmp_path / "peers.yaml", "peers: [{ae_title: A, may: [store]}]")).others == frozenset()
 
 
 @pytest.mark.parametrize(
