@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
@@ -20,6 +19,7 @@ from producers.store import split
 from tests.orthanc import orthanc_server
 from tests.producers.certificates import authority, signed
 from tests.producers.dimse.archive import fill, fill_file
+from tests.producers.dimse.around import everyone
 from tests.producers.listener import Listener, data_set_of
 from tests.producers.listener import listener as running
 from tests.producers.store.data import PYDICOM, image
@@ -43,7 +43,7 @@ def gateway(
     entries = [
         {"ae_title": title, "host": "127.0.0.1", "port": port, "tls": tls} for title, port in destinations.items()
     ]
-    peers.write_text(yaml.safe_dump({"peers": entries}), encoding="utf-8")
+    peers.write_text(everyone(*entries), encoding="utf-8")
     with running(directory / "node", peers_file=peers, **(settings or {})) as listener:
         fill(listener, small_study(1, slices=5, patient_name=GUDZ))
         fill(listener, small_study(2, slices=3, patient_name=SHEVCHENKO))

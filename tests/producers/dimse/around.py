@@ -15,6 +15,7 @@ import yaml
 
 from producers.dimse.entity import application_entity, workflow_services
 from producers.dimse.peer_book import PeerBook
+from producers.dimse.rights import RIGHTS
 from producers.dimse.workflow import Workflow
 from producers.dimse.worklist import Orders
 from producers.store import InstanceStore
@@ -52,9 +53,14 @@ class Department:
         return found
 
 
+def everyone(*entries: dict[str, Any]) -> str:
+    """A peers file in which also those who have no entry may do everything."""
+    return yaml.safe_dump({"others": sorted(RIGHTS), "peers": list(entries)})
+
+
 def known_peer(file: Path, ae_title: str, port: int) -> None:
     """Make the file say where one peer listens."""
-    file.write_text(yaml.safe_dump({"peers": [{"ae_title": ae_title, "host": "127.0.0.1", "port": port}]}))
+    file.write_text(everyone({"ae_title": ae_title, "host": "127.0.0.1", "port": port}), encoding="utf-8")
 
 
 @contextmanager
@@ -62,7 +68,7 @@ def department(root: Path, orders: Orders = lambda: [], **settings: Any) -> Iter
     """Start a listener on a free port; everything is closed at the end of the block."""
     peers_file = root / "peers.yaml"
     if not peers_file.exists():
-        peers_file.write_text("{}")
+        peers_file.write_text(everyone(), encoding="utf-8")
     gateway = GatewaySettings(dimse_port=0, peers_file=peers_file, **({"commitment_grace_s": 1.0} | settings))
     telemetry, loop = Telemetry(), uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="department")

@@ -23,6 +23,7 @@ from producers.dimse.requestor import Timeouts
 from producers.dimse.transfer import Route, Transfer
 from producers.store.transcode import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from tests.producers.dimse.archive import fill, fill_file, keys, scu
+from tests.producers.dimse.around import everyone
 from tests.producers.listener import Listener, data_set_of
 from tests.producers.listener import listener as running
 from tests.producers.store.data import MR, PYDICOM
@@ -76,7 +77,7 @@ def gateway(directory: Path, port: int, **more: Any) -> Iterator[Listener]:
     """Listener that knows RECEIVER at a port, and its own name."""
     peers = directory / "peers.yaml"
     entry = {"ae_title": "RECEIVER", "host": "127.0.0.1", "port": port} | more.pop("entry", {})
-    peers.write_text(yaml.safe_dump({"peers": [entry]}), encoding="utf-8")
+    peers.write_text(everyone(entry), encoding="utf-8")
     with running(directory, peers_file=peers, **more) as found:
         yield found
 
