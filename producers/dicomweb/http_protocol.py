@@ -28,6 +28,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._in_body = False
         self._in_head = False
+        self._ended = False
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -46,6 +47,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; what belongs to a head that is not whole counts."""
+        self._ended = False
         super().data_received(data)
         if self._in_body or self.transport.is_closing():
             return
@@ -53,7 +55,10 @@ class BoundedHttp(HttpToolsProtocol):
         is_answering = cycle is not None and not cycle.response_complete
         if not self._in_head and is_answering:
             return
-        self._head_bytes += len(data)
+        if self._ended and not self._in_head:
+            return
+        # Bytes that came with the end of a body are mostly the body's; a head goes on in the next ones.
+        self._head_bytes += 0 if self._ended else len(data)
         if self._head_bytes > self.max_head_bytes:
             self.send_400_response("The head of the request is too long.")
         elif self._deadline is None:
@@ -77,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        self._in_body, self._head_bytes = False, 0
+        self._in_body, self._head_bytes, self._ended = False, 0, True
         super().on_message_complete()
 
     def _expect_head(self) -> None:
