@@ -180,7 +180,7 @@ class EventPublisher:
         DestinationUnavailable
             No broker answered in time; try again.
         """
-        with _kafka_errors("start transactions"):
+        with kafka_errors("start transactions"):
             self._producer.init_transactions(timeout_s)
 
     def publish(
@@ -251,14 +251,14 @@ class EventPublisher:
             Another producer with the same transactional id took over: this process must end.
         """
         if self._abort_pending:
-            with _kafka_errors("end the transaction before"):
+            with kafka_errors("end the transaction before"):
                 self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
             self._abort_pending = False
-        with _kafka_errors("begin a transaction"):
+        with kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
             yield Transaction(self, self._producer)
-            with self._telemetry.time("scanstream_transaction_seconds"), _kafka_errors("commit"):
+            with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
                 self._producer.commit_transaction(TRANSACTION_TIMEOUT_MS / 1000)
         except BaseException:
             self._abort()
@@ -289,13 +289,24 @@ class Transaction:
         """Commit the consumer's offsets (of the next message to read) with this transaction (KIP-447)."""
         positions = list(offsets)
         if positions:
-            with _kafka_errors("send offsets"):
+            with kafka_errors("send offsets"):
                 self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 10.0)
 
 
 @contextmanager
-def _kafka_errors(doing: str) -> Iterator[None]:
-    """Translate librdkafka's errors into what the runtime must do."""
+def kafka_errors(doing: str) -> Iterator[None]:
+    """Translate librdkafka's errors into what the runtime must do.
+
+    Also as a decorator, above all of rebalance callbacks: the client does not hand a ``KafkaException`` from them
+    to the caller of ``poll`` as an exception that anyone could catch.
+
+    Raises
+    ------
+    PermanentRejection
+        Another process holds this place.
+    DestinationUnavailable
+        Anything else; begin anew.
+    """
     try:
         yield
     except KafkaException as exception:

@@ -14,7 +14,8 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from producers.changelog import Latest, read_partitions
-from schemas.errors import ConfigurationError, DestinationUnavailable
+from producers.committed import committed_offsets
+from schemas.errors import ConfigurationError
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from streams.clock import Instant
@@ -83,13 +84,8 @@ def restore(
     ------
     DestinationUnavailable
         Offsets or changelog could not be read.
-    confluent_kafka.KafkaException
-        The same, said by the client.
     """
-    committed = consumer.committed(list(partitions), timeout=METADATA_TIMEOUT_S)
-    for place in committed:
-        if place.error is not None:
-            raise DestinationUnavailable(f"committed offset of {place.topic} unknown: {place.error.str()}")
+    committed = committed_offsets(consumer, partitions, stop)
     wanted: dict[Topic, set[int]] = {}
     for place in committed:
         changelog = sources[place.topic].changelog

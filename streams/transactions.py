@@ -14,7 +14,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.kafka import EventPublisher, Transaction, consumer_config, new_consumer
+from producers.kafka import EventPublisher, Transaction, consumer_config, kafka_errors, new_consumer
 from producers.messages import bytes_of, headers_of
 from producers.process import Process
 from schemas import headers
@@ -155,6 +155,7 @@ class _Session:
         self._assigned.clear()
         self._consumer.close()
 
+    @kafka_errors("take partitions")
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         task = self._task
         restored = restore(
@@ -169,6 +170,7 @@ class _Session:
             self._announce = False
             task.process.ready()
 
+    @kafka_errors("give partitions back")
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Forget everything: the next owner starts from what is committed, and so do we."""
         # librdkafka keeps a partition paused that comes back after a rebalance

@@ -7,22 +7,22 @@ finished in an earlier life is not given out again, though its offset lies behin
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
-from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Received
 from consumers.delivery.ledger import Ledger
+from producers.committed import committed_offsets
+from producers.kafka import kafka_errors
 from producers.messages import bytes_of, headers_of
-from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.errors import PermanentRejection
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
-
-_COMMITTED_TIMEOUT_S: Final = 10.0
 
 
 class Partitions:
@@ -38,13 +38,18 @@ class Partitions:
         Messages of one partition that may be unfinished.
     on_change
         Called after partitions came or went: whatever was read before is void.
+    stop
+        Ends the waiting for committed offsets.
     """
 
-    def __init__(self, consumer: Consumer, retry: str, limit: int, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, consumer: Consumer, retry: str, limit: int, on_change: Callable[[], None], stop: threading.Event
+    ) -> None:
         self._consumer = consumer
         self._retry = retry
         self._limit = limit
         self._on_change = on_change
+        self._stop = stop
         self._ledgers: dict[Place, Ledger] = {}
         self._paused: set[Place] = set()
         self._retries_unread: set[Place] = set()
@@ -134,13 +139,7 @@ class Partitions:
     def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
         self._ledgers = {}
-        try:
-            committed = consumer.committed(partitions, timeout=_COMMITTED_TIMEOUT_S) if partitions else []
-        except KafkaException as error:
-            raise DestinationUnavailable(
-                f"Kafka did not tell the committed offsets ({error.args[0].str()}): check the broker"
-            ) from error
-        for position in committed:
+        for position in committed_offsets(consumer, partitions, self._stop):
             self._ledgers[position.topic, position.partition] = Ledger(position.offset, position.metadata)
         self._retries_unread = {place for place in self._ledgers if place[0] == self._retry}
         self._paused = set()
@@ -148,6 +147,7 @@ class Partitions:
         log.info("partitions assigned", extra=fields(partitions=len(partitions)))
         self._on_change()
 
+    @kafka_errors("give partitions back")
     def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # librdkafka keeps a partition paused that comes back after a rebalance
         consumer.resume(partitions)

@@ -86,7 +86,9 @@ class Runtime:
         self._sources = Sources(limits.probe_first_s, limits.probe_longest_s, clock)
         self._brake = Brake(limits.max_consecutive_dead, limits.max_dead_share, limits.dead_window)
         self._backlog = Backlog()
-        self._partitions = Partitions(consumer, retry_topic(group), limits.buffered_per_partition, self._forget)
+        self._partitions = Partitions(
+            consumer, retry_topic(group), limits.buffered_per_partition, self._forget, process.stop
+        )
         self._undecoded: deque[Received] = deque()
         self._commits = Commits(self._partitions, consumer, publisher, process.telemetry, self._name, clock)
         self._under_way = 0

@@ -16,7 +16,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from producers.kafka import EventPublisher
+from producers.kafka import EventPublisher, kafka_errors
 from producers.messages import bytes_of, headers_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
@@ -213,6 +213,7 @@ class Intake:
         self.assigned = True
         log.info("partitions assigned", extra=fields(count=len(partitions)))
 
+    @kafka_errors("give partitions back")
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing of these partitions may be committed any more: their next owner does it again."""
         lost = [Partition(entry.topic, entry.partition) for entry in partitions]
