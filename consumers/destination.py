@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import httpx
 
 from schemas.errors import DestinationUnavailable
-from schemas.events import InferenceResult, ObjectOutcome
+from schemas.events import Adjudication, InferenceResult, ObjectOutcome
 
 
 def is_http_url(text: str) -> bool:
@@ -47,13 +47,18 @@ def from_source() -> Iterator[None]:
 class Destination(Protocol):
     """One system that receives results.
 
-    The runtime calls the methods from several worker threads at once; results of one study never overlap and
-    come in their order. Results that say ``COULD_NOT_RUN`` are skipped by the runtime and never get here.
+    The runtime calls the methods from several worker threads at once; what is about one study never overlaps and
+    comes in its order, a result before the verdicts on it.
     """
 
     @property
     def name(self) -> str:
         """Short name: ``destination`` of the outcome events and label of the metrics, such as ``stow``."""
+        ...
+
+    @property
+    def wants_failures(self) -> bool:
+        """Whether it is given results that say ``COULD_NOT_RUN``; else the runtime skips them."""
         ...
 
     def deliver(self, result: InferenceResult) -> tuple[ObjectOutcome, ...]:
@@ -62,7 +67,7 @@ class Destination(Protocol):
         Parameters
         ----------
         result
-            Outcome ``FINDINGS`` or ``NO_FINDINGS``.
+            Outcome ``FINDINGS`` or ``NO_FINDINGS``; ``COULD_NOT_RUN`` only where :attr:`wants_failures`.
 
         Returns
         -------
@@ -94,5 +99,25 @@ class Destination(Protocol):
         ------
         DestinationUnavailable
             It is still away.
+        """
+        ...
+
+
+@runtime_checkable
+class ReviewedDestination(Protocol):
+    """A destination that is also told what radiologists decided (``review.adjudications``)."""
+
+    def review(self, adjudication: Adjudication) -> tuple[ObjectOutcome, ...]:
+        """Make a radiologist's verdict known, after the result that it is about.
+
+        Parameters
+        ----------
+        adjudication
+            ``adjudication.result`` is never ``None`` here: the result as it stands after the verdict.
+
+        Returns
+        -------
+        tuple of ObjectOutcome
+            As :meth:`Destination.deliver`, and so are the errors.
         """
         ...

@@ -6,34 +6,52 @@ The libraries of a destination are imported only by its own writer, before it sa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, Protocol, cast
 
+from consumers.destination import Destination
 from producers.process import Process, refuse, run
-from schemas.topics import WRITER_GROUPS
+from schemas.topics import writer_group
 
 
-def _stow(process: Process) -> None:
+class _BuildsDestination(Protocol):
+    @staticmethod
+    def build(process: Process) -> Destination:
+        """Destination from the settings of the environment."""
+        ...
+
+
+class _HasBody(Protocol):
+    @staticmethod
+    def body(process: Process) -> None:
+        """The whole writer."""
+        ...
+
+
+#: Writers on the delivery runtime: module with ``build(process)``.
+DESTINATIONS: Final[dict[str, str]] = {
+    "stow": "consumers.stow.destination",
+    "fhir": "consumers.fhir.destination",
+    "oru": "consumers.oru.destination",
+    "callback": "consumers.callback.destination",
+}
+
+#: Writers with a loop of their own: module with ``body(process)``.
+OTHERS: Final[dict[str, str]] = {
+    "audit": "consumers.audit.writer",
+    "escalation": "consumers.escalation.writer",
+}
+
+
+def _run(kind: str, process: Process) -> None:
+    if kind in OTHERS:
+        cast(_HasBody, import_module(OTHERS[kind])).body(process)
+        return
     from consumers.delivery.service import serve
-    from consumers.stow.destination import build
 
-    serve(process, WRITER_GROUPS["stow"], build(process))
-
-
-def _fhir(process: Process) -> None:
-    from consumers.delivery.service import serve
-    from consumers.fhir.destination import build
-
-    serve(process, WRITER_GROUPS["fhir"], build(process))
-
-
-def _audit(process: Process) -> None:
-    from consumers.audit.writer import body
-
-    body(process)
-
-
-BODIES: Final[dict[str, Callable[[Process], None]]] = {"stow": _stow, "fhir": _fhir, "audit": _audit}
+    destination = cast(_BuildsDestination, import_module(DESTINATIONS[kind])).build(process)
+    serve(process, writer_group(kind), destination)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code of :func:`producers.process.run`; 78 for an unknown name.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) != 1 or given[0] not in BODIES:
+    known = {*DESTINATIONS, *OTHERS}
+    if len(given) != 1 or given[0] not in known:
         asked = " ".join(given) or "nothing"
-        return refuse("writer", f"there is no writer for {asked}: name one of {', '.join(sorted(BODIES))}")
-    return run(f"writer-{given[0]}", BODIES[given[0]])
+        return refuse("writer", f"there is no writer for {asked}: name one of {', '.join(sorted(known))}")
+    kind = given[0]
+    return run(f"writer-{kind}", lambda process: _run(kind, process))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,15 @@ from schemas.topics import Priority
 from schemas.values import (
     Artifact,
     Category,
+    Characteristic,
     Code,
     Decision,
     DeliveryStatus,
+    EscalationStage,
     HintKind,
+    Laterality,
+    Location,
+    LocationKind,
     Measurement,
     ModelIdentity,
     ObjectOutcome,
@@ -38,17 +43,24 @@ __all__ = [
     "AssemblyState",
     "AuditEvent",
     "Category",
+    "Characteristic",
     "ClinicalContext",
     "Code",
     "Decision",
     "DeliveryOutcome",
     "DeliveryStatus",
+    "EscalationAcknowledgement",
+    "EscalationStage",
+    "EscalationStep",
     "Event",
     "Finding",
     "HintKind",
     "InferenceResult",
     "InferenceTask",
     "InstanceStored",
+    "Laterality",
+    "Location",
+    "LocationKind",
     "Measurement",
     "ModelIdentity",
     "ObjectOutcome",
@@ -247,7 +259,11 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a model found. ``tracking_uid`` is the same in SR, SEG and GSPS (IHE AIR)."""
+    """One thing that a model found.
+
+    ``tracking_uid`` is the same in SR, SEG and GSPS (IHE AIR). ``evidence`` are the SOP Instance UIDs of the
+    images that show it best; ``decision`` is a radiologist's verdict, once there is one.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -266,6 +282,11 @@ class Finding:
     site: Code | None = None
     segment_number: int | None = None
     warnings: tuple[str, ...] = ()
+    laterality: Laterality | None = None
+    locations: tuple[Location, ...] = ()
+    characteristics: tuple[Characteristic, ...] = ()
+    evidence: tuple[str, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -273,7 +294,9 @@ class InferenceResult:
     """What a model said about a series.
 
     ``sop_instance_uids`` are the source images in the order of the mask's first axis; ``retrieve_url`` is the
-    WADO-RS URL of the study.
+    WADO-RS URL of the study. ``quality`` are numbers about the images or the run; ``image_quality_warnings`` and
+    ``out_of_domain_warnings`` say why a person should trust it less, ``warnings`` anything else. ``decision`` is a
+    radiologist's verdict on a result without findings.
     """
 
     event_id: str
@@ -299,6 +322,10 @@ class InferenceResult:
     accession_number: str | None = None
     reason: str | None = None
     callback_url: str | None = None
+    quality: tuple[Measurement, ...] = ()
+    image_quality_warnings: tuple[str, ...] = ()
+    out_of_domain_warnings: tuple[str, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -324,7 +351,11 @@ class DeliveryOutcome:
 
 @dataclass(frozen=True)
 class Adjudication:
-    """A radiologist's verdict on a finding; ``reviewer`` is an account name, never free text."""
+    """A radiologist's verdict on a finding, or on a result without findings.
+
+    ``finding_id`` is then the result's event id. ``reviewer`` is an account name, never free text. ``result`` is
+    the result as it stands after this verdict: every finding with its decision, amended ones with new values.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -333,6 +364,49 @@ class Adjudication:
     study_instance_uid: str
     decision: Decision
     reviewer: str
+    comment: str | None = None
+    result: InferenceResult | None = None
+
+
+@dataclass(frozen=True)
+class EscalationStep:
+    """The alarm about one critical finding moved; each step tells all that the next one needs.
+
+    ``escalation_id`` follows from the finding, so a replay is recognised. ``contact`` and ``channel`` are names of
+    the configuration, never a number or address. ``level`` counts contacts from 1, ``due_at`` is when the next one
+    is told unless somebody acknowledges; ``actor`` is who did (an account or contact name).
+    """
+
+    event_id: str
+    occurred_at: datetime
+    escalation_id: str
+    finding_id: str
+    task_id: str
+    study_instance_uid: str
+    stage: EscalationStage
+    route: str
+    level: int
+    priority: Priority
+    result_at: datetime
+    finding: Code
+    rehearsal: bool = False
+    contact: str | None = None
+    channel: str | None = None
+    due_at: datetime | None = None
+    actor: str | None = None
+    reason: str | None = None
+    accession_number: str | None = None
+
+
+@dataclass(frozen=True)
+class EscalationAcknowledgement:
+    """Somebody took responsibility for a critical finding; ``actor`` is an account or contact name."""
+
+    event_id: str
+    occurred_at: datetime
+    escalation_id: str
+    study_instance_uid: str
+    actor: str
     comment: str | None = None
 
 
@@ -366,5 +440,7 @@ Event = (
     | Finding
     | DeliveryOutcome
     | Adjudication
+    | EscalationStep
+    | EscalationAcknowledgement
     | AuditEvent
 )

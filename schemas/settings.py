@@ -15,16 +15,39 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigurationError
-from schemas.topics import STREAMS_GROUP, WORKER_GROUP, WRITER_GROUPS
+from schemas.topics import DEFAULT_WRITERS, STREAMS_GROUP, WORKER_GROUP
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
 
-class _Block(BaseSettings):
+class Block(BaseSettings):
+    """Base of every block: frozen, and blind to other variables."""
+
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
 
-class KafkaSettings(_Block):
+def secret_of(value: SecretStr | None, file: Path | None, variable: str) -> str | None:
+    """A secret from its variable or from the file that ``<variable>_FILE`` names; ``None`` where neither is set.
+
+    Raises
+    ------
+    ConfigurationError
+        Both are set, or the file cannot be read.
+    """
+    if value is not None and file is not None:
+        raise ConfigurationError(f"set {variable} or {variable}_FILE, not both")
+    if file is None:
+        return None if value is None else value.get_secret_value()
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{variable}_FILE {file} cannot be read ({type(error).__name__}): "
+            "name a text file that this user may read"
+        ) from error
+
+
+class KafkaSettings(Block):
     """Where the log is and how to speak to it; the only place that names librdkafka's keys."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="KAFKA_")
@@ -63,22 +86,15 @@ class KafkaSettings(_Block):
             config["sasl.mechanism"] = self.sasl_mechanism
         if self.sasl_username:
             config["sasl.username"] = self.sasl_username
-        if self.sasl_password is not None:
-            config["sasl.password"] = self.sasl_password.get_secret_value()
-        if self.sasl_password_file is not None:
-            try:
-                config["sasl.password"] = self.sasl_password_file.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigurationError(
-                    f"KAFKA_SASL_PASSWORD_FILE {self.sasl_password_file} cannot be read ({type(error).__name__}): "
-                    "name a text file that this user may read"
-                ) from error
+        password = secret_of(self.sasl_password, self.sasl_password_file, "KAFKA_SASL_PASSWORD")
+        if password is not None:
+            config["sasl.password"] = password
         if self.ssl_ca_location is not None:
             config["ssl.ca.location"] = str(self.ssl_ca_location)
         return config
 
 
-class RegistrySettings(_Block):
+class RegistrySettings(Block):
     """Confluent-compatible schema registry; unset means Avro single-object encoding."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCHEMA_REGISTRY_")
@@ -87,7 +103,7 @@ class RegistrySettings(_Block):
     timeout_s: float = 10.0
 
 
-class ProcessSettings(_Block):
+class ProcessSettings(Block):
     """What every process has: identity, state directory, logs, metrics."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_")
@@ -100,7 +116,7 @@ class ProcessSettings(_Block):
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="unset: no metrics endpoint")
 
 
-class BrokerSettings(_Block):
+class BrokerSettings(Block):
     """The local Apache Kafka; its data are under ``SCANSTREAM_DATA_DIR``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_BROKER_")
@@ -110,7 +126,7 @@ class BrokerSettings(_Block):
     heap: str = Field(default="512m", pattern=r"^[1-9][0-9]*[kmg]$", description="largest Java heap, such as 512m")
 
 
-class GatewaySettings(_Block):
+class GatewaySettings(Block):
     """DIMSE and DICOMweb listener, and its store."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_GATEWAY_")
@@ -156,7 +172,7 @@ class GatewaySettings(_Block):
     catch_up_after_s: float = Field(default=30.0, gt=0, description="age from which an event is old, seconds")
     retention_days: float | None = Field(default=None, gt=0, description="unset: studies are kept for ever")
     retention_groups: tuple[str, ...] = Field(
-        default=(STREAMS_GROUP, WORKER_GROUP, *WRITER_GROUPS.values()),
+        default=(STREAMS_GROUP, WORKER_GROUP, *DEFAULT_WRITERS),
         description="consumer groups without whose positions nothing is deleted",
     )
 
@@ -166,7 +182,7 @@ class GatewaySettings(_Block):
         return f"{root.rstrip('/')}/dicom-web"
 
 
-class PollerSettings(_Block):
+class PollerSettings(Block):
     """What all pollers share; each source is an entry of the file."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_POLLER_")
@@ -180,7 +196,7 @@ class PollerSettings(_Block):
     gateway_timeout_s: float = Field(default=60.0, gt=0)
 
 
-class StreamsSettings(_Block):
+class StreamsSettings(Block):
     """Assembler, priority and routing."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_STREAMS_")
@@ -189,7 +205,7 @@ class StreamsSettings(_Block):
     commit_interval_s: float = Field(default=0.1, gt=0)
 
 
-class WorkerSettings(_Block):
+class WorkerSettings(Block):
     """Inference worker."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_WORKER_")
@@ -199,29 +215,7 @@ class WorkerSettings(_Block):
     fetch_timeout_s: float = Field(default=60.0, gt=0)
 
 
-class StowSettings(_Block):
-    """The PACS that receives results."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_STOW_")
-
-    pacs_url: str = Field(default="http://127.0.0.1:8042/dicom-web", description="DICOMweb root")
-    username: str | None = None
-    password: SecretStr | None = None
-    timeout_s: float = Field(default=60.0, gt=0)
-
-
-class FhirSettings(_Block):
-    """The FHIR R4 server that receives reports."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_FHIR_")
-
-    base_url: str = "http://127.0.0.1:8080/fhir"
-    token: SecretStr | None = None
-    patient_identifier_system: str = "urn:scanstream:patient-id"
-    timeout_s: float = Field(default=30.0, gt=0)
-
-
-class ClickHouseSettings(_Block):
+class ClickHouseSettings(Block):
     """The audit store; without a DSN the audit writer opens the embedded engine and serves it over HTTP."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="CLICKHOUSE_")
@@ -233,7 +227,7 @@ class ClickHouseSettings(_Block):
     batch_interval_s: float = Field(default=0.5, gt=0)
 
 
-class ApiSettings(_Block):
+class ApiSettings(Block):
     """REST and FHIR facade."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="SCANSTREAM_API_")

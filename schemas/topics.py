@@ -48,6 +48,8 @@ class Topic(StrEnum):
     FINDINGS_BRAIN_VOLUME = "findings.brain-volume"
     DELIVERY = "delivery.outcomes"
     REVIEW = "review.adjudications"
+    ESCALATIONS = "escalation.steps"
+    ACKNOWLEDGEMENTS = "escalation.acknowledgements"
     AUDIT = "audit.events"
 
 
@@ -196,11 +198,29 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     ),
     TopicSpec(
         Topic.REVIEW,
-        "finding_id",
+        "study_instance_uid",
         ("Adjudication",),
         "api",
         "writers",
         "A radiologist's verdict on a finding.",
+        retention_ms=365 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.ESCALATIONS,
+        "escalation_id",
+        ("EscalationStep",),
+        "escalation writer",
+        "escalation writer, api, subscribers",
+        "How the alarm about a critical finding moves; in the partition of its study.",
+        cleanup="compact",
+    ),
+    TopicSpec(
+        Topic.ACKNOWLEDGEMENTS,
+        "study_instance_uid",
+        ("EscalationAcknowledgement",),
+        "api",
+        "escalation writer",
+        "Somebody took responsibility for a critical finding.",
         retention_ms=365 * DAY_MS,
     ),
     TopicSpec(
@@ -223,12 +243,19 @@ TASK_TOPICS: Final[dict[Priority, Topic]] = {
     Priority.P4_ROUTINE: Topic.TASKS_P4,
 }
 
+
+def writer_group(destination: str) -> str:
+    """Consumer group of a destination, such as ``stow`` or, for a second PACS, ``archive``."""
+    return f"scanstream.writer.{destination}"
+
+
 #: Consumer groups of the writers; each gets a retry topic and a dead-letter topic of its own.
 WRITER_GROUPS: Final[dict[str, str]] = {
-    "stow": "scanstream.writer.stow",
-    "fhir": "scanstream.writer.fhir",
-    "audit": "scanstream.writer.audit",
+    name: writer_group(name) for name in ("stow", "fhir", "oru", "callback", "escalation", "audit")
 }
+
+#: Groups of the writers that every site runs; the others are run where they are configured.
+DEFAULT_WRITERS: Final = tuple(WRITER_GROUPS[name] for name in ("stow", "fhir", "audit"))
 
 
 def spec_of(topic: Topic) -> TopicSpec:
@@ -290,4 +317,5 @@ def failure_topics() -> Iterator[FailureTopic]:
 
 
 STREAMS_GROUP: Final = "scanstream.streams"
+FINDINGS_GROUP: Final = "scanstream.findings"
 WORKER_GROUP: Final = "scanstream.worker"

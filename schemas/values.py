@@ -70,6 +70,35 @@ class Category(StrEnum):
     INCIDENTAL = "incidental"
 
 
+class Laterality(StrEnum):
+    """Side of the body."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BILATERAL = "bilateral"
+
+
+class LocationKind(StrEnum):
+    """How a location is drawn; the first three lie on an image, the others in the patient."""
+
+    POINT = "point"
+    CONTOUR = "contour"
+    BOX = "box"
+    POINT_3D = "point_3d"
+    CONTOUR_3D = "contour_3d"
+
+
+class EscalationStage(StrEnum):
+    """Where the alarm about a critical finding stands; the last three end it."""
+
+    OPENED = "opened"
+    NOTIFIED = "notified"
+    NOTIFY_FAILED = "notify_failed"
+    ACKNOWLEDGED = "acknowledged"
+    EXHAUSTED = "exhausted"
+    WITHDRAWN = "withdrawn"
+
+
 class DeliveryStatus(StrEnum):
     """What became of a result at one destination."""
 
@@ -110,7 +139,11 @@ class SeriesContent:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model produced a result. ``sha256`` is of the model file; ``device_uid`` changes with it."""
+    """Which model produced a result.
+
+    ``sha256`` is of the model file; ``device_uid`` changes with it. ``udi`` is the Unique Device Identifier of a
+    registered medical device.
+    """
 
     name: str
     version: str
@@ -118,14 +151,16 @@ class ModelIdentity:
     manufacturer: str
     device_uid: str
     engine: str
+    udi: str | None = None
 
 
 @dataclass(frozen=True)
 class Artifact:
     """Claim check of a large output.
 
-    ``kind`` says what it is (``mask``), ``media_type`` how the bytes are packed and ``shape`` the array shape,
-    slices first.
+    ``kind`` says what it is: ``mask``, ``probability`` (of a segment) or ``heatmap``. ``media_type`` says how the
+    bytes are packed and ``shape`` is the array shape, slices first. ``quantity`` and ``unit`` say what the numbers
+    of a heatmap are.
     """
 
     kind: str
@@ -134,15 +169,43 @@ class Artifact:
     sha256: str
     size_bytes: int
     shape: tuple[int, ...]
+    quantity: Code | None = None
+    unit: Code | None = None
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number with its concept and its UCUM unit."""
+    """A number with its concept, its UCUM unit, and how it was found."""
 
     code: Code
     value: float
     unit: Code
+    method: Code | None = None
+
+
+@dataclass(frozen=True)
+class Characteristic:
+    """A property of a finding that is not a number: a concept and its coded value."""
+
+    name: Code
+    value: Code
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a finding is.
+
+    On an image, ``points`` are column, row, column, row … with sub-pixel resolution, (0, 0) the outer corner of
+    the first pixel (PS3.3 C.18.6.1.1), on ``sop_instance_uid`` and, in a multi-frame image, ``frame_number`` from
+    1. In the patient they are x, y, z … in mm in the frame of reference (PS3.3 C.18.9). A contour is closed
+    without repeating its first point; a box is two opposite corners.
+    """
+
+    kind: LocationKind
+    points: tuple[float, ...]
+    sop_instance_uid: str | None = None
+    frame_number: int | None = None
+    frame_of_reference_uid: str | None = None
 
 
 @dataclass(frozen=True)

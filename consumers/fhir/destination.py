@@ -16,9 +16,9 @@ from consumers.fhir.bundle import transaction
 from consumers.fhir.client import FhirClient
 from producers.claim_check import ClaimCheck
 from producers.process import Process
+from schemas.destinations import FhirSettings
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult, ObjectOutcome
-from schemas.settings import FhirSettings
 
 
 class Headers(Protocol):
@@ -45,6 +45,7 @@ class FhirDestination:
     """
 
     name = "fhir"
+    wants_failures = False
 
     def __init__(self, client: FhirClient, headers: Headers, patient_system: str) -> None:
         self._client = client

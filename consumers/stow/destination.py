@@ -17,9 +17,9 @@ from consumers.stow.client import StowClient
 from producers.artifacts import MASK_MEDIA_TYPE, unpack_mask
 from producers.claim_check import ClaimCheck
 from producers.process import Process
+from schemas.destinations import StowSettings
 from schemas.errors import ConfigurationError, InvalidMessage
 from schemas.events import Artifact, InferenceResult, ObjectOutcome
-from schemas.settings import StowSettings
 
 MASK: Final = "mask"
 
@@ -50,6 +50,7 @@ class StowDestination:
     """
 
     name = "stow"
+    wants_failures = False
 
     def __init__(self, client: StowClient, source: Source) -> None:
         self._client = client

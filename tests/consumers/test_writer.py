@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from consumers.writer import BODIES, main
+from consumers.writer import DESTINATIONS, OTHERS, main
 from schemas.topics import WRITER_GROUPS
 
 
 def test_there_is_a_writer_for_every_group() -> None:
-    assert set(BODIES) == set(WRITER_GROUPS)
+    assert {*DESTINATIONS, *OTHERS} == set(WRITER_GROUPS)
 
 
 @pytest.mark.parametrize("arguments", [[], ["pacs"], ["stow", "fhir"]])
