@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from consumers.destination import Destination
 from producers.process import Process, refuse, run
 from schemas.topics import writer_group
+
+if TYPE_CHECKING:  # its module loads httpx, and a writer without it need not
+    from consumers.destination import Destination
 
 
 class _BuildsDestination(Protocol):

@@ -19,7 +19,7 @@ def test_an_unknown_writer_is_refused_in_one_sentence(
 ) -> None:
     assert main(arguments) == 78
     said = capsys.readouterr().err
-    assert "name one of audit, fhir, stow" in said
+    assert "name one of audit, callback, escalation, fhir, oru, stow" in said
     assert said.count("\n") == 1
 
 
