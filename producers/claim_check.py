@@ -17,6 +17,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from producers.retry_after import retry_after_s
 from producers.tolerance import read_without_validation
 from schemas.errors import DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import Artifact
@@ -307,7 +309,7 @@ def _raise_for(status: int, root: str, retry_after: str | None, cause: Exception
     if status < 400:
         return
     if status in _GATEWAY_AWAY:
-        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        seconds = retry_after_s(retry_after, datetime.now(UTC))
         raise DestinationUnavailable(
             f"the gateway {root} cannot serve now (HTTP {status}): see its log", seconds
         ) from cause

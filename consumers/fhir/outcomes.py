@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Final
 
 from consumers.fhir.codes import Json
+from producers.retry_after import retry_after_s
 from schemas.errors import DestinationUnavailable, PermanentRejection, ScanstreamError, TransientFailure
 from schemas.events import DeliveryStatus, ObjectOutcome
 
@@ -102,26 +102,13 @@ def refusal(
     reason = diagnostics(answer, personal)
     said = f"the FHIR server answered {status}" + (f" ({reason})" if reason else "")
     if status in _LATER:
-        wait = retry_after(headers.get("retry-after"), now)
+        wait = retry_after_s(headers.get("retry-after"), now)
         return DestinationUnavailable(f"{said}: delivery goes on when it answers again", wait)
     if status in _SETTING or status < 400:
         return DestinationUnavailable(f"{said}: check SCANSTREAM_FHIR_BASE_URL and SCANSTREAM_FHIR_TOKEN")
     if status >= 500:
         return TransientFailure(f"{said}: look into its log for what it failed on")
     return PermanentRejection(f"{said}: {_REMEDY.get(status, _PERMANENT_REMEDY)}", status)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds of a ``Retry-After`` header (RFC 9110 10.2.3), at least 0; ``None`` when there is none."""
-    if not value:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
 
 
 def diagnostics(outcome: object, personal: Iterable[str]) -> str | None:

@@ -19,12 +19,12 @@ to everything that it already has), so the answer alone decides only where it na
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow.answer import StoreAnswer
+from producers.retry_after import retry_after_s
 from schemas.errors import DestinationUnavailable, ScanstreamError, TransientFailure
 from schemas.events import DeliveryStatus, ObjectOutcome
 
@@ -73,19 +73,6 @@ def refusal(status: int, retry_after: str | None, now: datetime) -> ScanstreamEr
             retry_after_s(retry_after, now),
         )
     return None
-
-
-def retry_after_s(field: str | None, now: datetime) -> float | None:
-    """Seconds of a ``Retry-After`` field, given as a number or as a date; ``None`` where it says nothing."""
-    text = (field or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - now).total_seconds())
 
 
 def is_clear(status: int, answer: StoreAnswer, uid: str) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 
+from producers.retry_after import retry_after_s
 from schemas.errors import (
     ConfigurationError,
     DestinationUnavailable,
@@ -170,7 +172,7 @@ class DicomWeb:
         if status in _AWAY:
             return self._away(
                 f"{self.who} asks for time (HTTP {status}): check its load and its disk",
-                _seconds(response.headers.get("Retry-After", "")),
+                retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC)),
             )
         if status == HTTPStatus.NOT_FOUND:
             return PermanentRejection(f"{self.who} does not have it (HTTP 404): check its URL", status)
@@ -197,11 +199,6 @@ class _Translated:
             raise self._away(
                 f"{self._who} does not answer ({type(error).__name__}): check that it runs, and its address"
             ) from error
-
-
-def _seconds(text: str) -> float | None:
-    """``Retry-After`` in seconds; its other form, a date, is not worth a clock here (RFC 9110 10.2.3)."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
 def tls_context(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from consumers.fhir.bundle import transaction
 from consumers.fhir.client import FhirClient
-from consumers.fhir.outcomes import retry_after
 from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection, TransientFailure
 from schemas.events import DeliveryStatus
 from tests.consumers import results
@@ -115,14 +113,6 @@ def test_the_server_says_how_long(server: tuple[FhirClient, Script], status: int
     with pytest.raises(DestinationUnavailable) as caught:
         client.transact(BUNDLE)
     assert caught.value.retry_after_s == 17
-
-
-def test_retry_after_may_be_a_date() -> None:
-    now = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-    assert retry_after("Sun, 22 Nov 2026 12:01:00 GMT", now) == 60
-    assert retry_after("Sun, 22 Nov 2026 11:00:00 GMT", now) == 0
-    assert retry_after("soon", now) is None
-    assert retry_after(None, now) is None
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow.client import StowClient
-from consumers.stow.verdict import retry_after_s
 from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
 from schemas.events import DeliveryStatus
 from tests.consumers.stow.pacs import Answer, Misbehave, Request, ScriptedPacs, found, stored
@@ -249,21 +247,3 @@ def test_a_probe_asks_for_nobodys_data(pacs: ScriptedPacs, client: StowClient, s
 def test_an_address_that_is_no_url_is_a_wrong_setting(root: str) -> None:
     with pytest.raises(ConfigurationError, match="SCANSTREAM_STOW_PACS_URL"):
         StowClient(root, None, 1.0)
-
-
-NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("field", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("17", 17.0),
-        ("soon", None),
-        ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
-        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(field: str | None, seconds: float | None) -> None:
-    assert retry_after_s(field, NOW) == seconds
