@@ -1,12 +1,13 @@
-"""Result, source headers and masks → the DICOM objects that are stored, ready to send.
+"""Result, its material and a destination's plan → the DICOM objects that are stored there, ready to send.
 
-The order is SEG, then SR: the report refers to the segmentation. Rendering twice gives the same bytes.
+An object comes after those that it refers to: first the segmentation, last the key objects. Rendering twice gives
+the same bytes.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pydicom
@@ -14,8 +15,9 @@ import pydicom.config
 from pydicom import Dataset
 
 from consumers.defect import described
+from consumers.dicom.material import Mask, Material
 from consumers.dicom.report import report
-from consumers.dicom.segmentation import Mask, segmentation
+from consumers.dicom.segmentation import segmentation
 from consumers.dicom.source import prepare
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
@@ -42,34 +44,43 @@ def tolerate_source_values() -> None:
 
 
 def render(
-    result: InferenceResult, headers: Iterable[Dataset], masks: Sequence[Mask]
+    result: InferenceResult, material: Material, plan: Plan, prior: Prior | None = None
 ) -> tuple[RenderedObject, ...]:
-    """Render all DICOM objects of a result.
+    """Render the DICOM objects that a destination wants of a result.
 
     Parameters
     ----------
     result
         Outcome ``FINDINGS`` or ``NO_FINDINGS``.
-    headers
-        Headers of the source images, in any order.
-    masks
-        Boolean arrays (slices, rows, columns), in the order of the result's mask artifacts.
+    material
+        Source images and arrays of the result.
+    plan
+        Kinds of objects, and the language of their texts. Kinds that the result gives no reason for are left out.
+    prior
+        The report that an earlier revision of the study left at the destination; the new one says that it
+        replaces it.
 
     Raises
     ------
     InvalidMessage
-        Result, headers and masks contradict each other, or the headers lack what the objects need.
+        Result and material contradict each other, or the headers lack what the objects need.
     """
-    sources = prepare(result, headers)
     try:
-        segments = segmentation(result, sources, masks)
-        document = report(result, sources, segments)
-        return tuple(_encode(dataset) for dataset in (segments, document) if dataset is not None)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return tuple(_encode(dataset) for dataset in _objects(result, material, plan, prior))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InvalidMessage(
             f"no DICOM object can be made of this result ({described(error)}): "
             "check the headers of the source images"
         ) from error
+
+
+def _objects(result: InferenceResult, material: Material, plan: Plan, prior: Prior | None) -> Iterator[Dataset]:
+    segments = segmentation(result, material) if ObjectKind.SEG in plan.kinds else None
+    if segments is not None:
+        yield segments
+    for kind in (ObjectKind.SR, ObjectKind.SR_2D):
+        if kind in plan.kinds:
+            yield report(result, material, segments, kind, plan.language, prior)
 
 
 def _encode(dataset: Dataset) -> RenderedObject:

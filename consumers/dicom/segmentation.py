@@ -5,15 +5,13 @@ One segment per mask, numbered in the order of the result's artifacts; frames wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import highdicom as hd
 import numpy as np
-import numpy.typing as npt
 from pydicom import Dataset
 
 from consumers.dicom import concepts, equipment
 from consumers.dicom.identity import identity
+from consumers.dicom.material import Material
 from consumers.dicom.source import check_slices
 from schemas.errors import InvalidMessage
 from schemas.events import Finding, InferenceResult
@@ -21,20 +19,16 @@ from schemas.ids import dicom_uid
 
 SERIES_NUMBER = 9001
 
-Mask = npt.NDArray[np.bool_]
 
-
-def segmentation(result: InferenceResult, sources: Sequence[Dataset], masks: Sequence[Mask]) -> Dataset | None:
+def segmentation(result: InferenceResult, material: Material) -> Dataset | None:
     """Build the Segmentation object of a result.
 
     Parameters
     ----------
     result
         Its findings describe the segments by ``segment_number``.
-    sources
-        Prepared headers (:func:`consumers.dicom.source.prepare`), in the order of the masks' first axis.
-    masks
-        Boolean arrays (slices, rows, columns), one per segment.
+    material
+        Prepared sources and one mask per segment.
 
     Returns
     -------
@@ -46,6 +40,7 @@ def segmentation(result: InferenceResult, sources: Sequence[Dataset], masks: Seq
     InvalidMessage
         Masks, findings and source images contradict each other.
     """
+    sources, masks = material.sources, material.masks
     described = {finding.segment_number: finding for finding in result.findings if finding.segment_number}
     shown = [(number, mask) for number, mask in enumerate(masks, start=1) if mask.any()]
     if not shown:
