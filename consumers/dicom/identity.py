@@ -1,6 +1,7 @@
 """An inference result → UIDs and times of the objects that are made of it.
 
-UIDs follow from what the object says: study, revision, series, model (name, version, digest), masks and findings.
+UIDs follow from what the object says: study, revision, series, model, arrays, findings, warnings, the language of
+its texts and the report that it replaces.
 The same result, or a second run with the same outcome, names the same object; another outcome names another one,
 because the content of a SOP Instance UID never changes (PS3.5 9). Times are those of the result, never "now".
 """
@@ -15,12 +16,14 @@ from typing import Final
 
 from pydicom import Dataset
 
+from consumers.dicom.prior import Prior
 from schemas.codec import to_json
 from schemas.events import InferenceResult
 from schemas.ids import dicom_uid
+from schemas.terminology import Language
 
 #: Part of every UID: raised when a release renders the same result differently.
-RENDERING: Final = 1
+RENDERING: Final = 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,15 @@ class ObjectIdentity:
         return f"{self.date}{self.time}{self.offset}"
 
 
-def identity(result: InferenceResult, kind: str, source: Dataset) -> ObjectIdentity:
+def identity(
+    result: InferenceResult,
+    kind: str,
+    source: Dataset,
+    language: Language | None = None,
+    prior: Prior | None = None,
+    *,
+    number: int = 1,
+) -> ObjectIdentity:
     """Identity of one object.
 
     Parameters
@@ -59,40 +70,56 @@ def identity(result: InferenceResult, kind: str, source: Dataset) -> ObjectIdent
     result
         What the object tells.
     kind
-        ``seg`` or ``sr``.
+        Value of an :class:`consumers.dicom.plan.ObjectKind`.
     source
         Header of a source image. Dates that are copied from it share (0008,0201) with ours, so its offset is kept
         where it has one; otherwise times are UTC and say so.
+    language
+        Of the texts in the object, where it has any.
+    prior
+        The report that it replaces, where it names one.
+    number
+        Tells the objects of one kind apart; they are in one series.
     """
-    said = [to_json(finding) for finding in result.findings]
-    for finding in said:
-        for of_this_run in ("event_id", "occurred_at", "finding_id", "task_id"):
-            finding.pop(of_this_run)
-    content = json.dumps(
-        {
-            "series": result.series_instance_uid,
-            "outcome": result.outcome.value,
-            "masks": [artifact.sha256 for artifact in result.artifacts],
-            "findings": said,
-            "warnings": result.warnings,
-            "limitations": result.limitations,
-        },
-        sort_keys=True,
-    )
+    content = json.dumps([_said(result), language, to_json(prior)], sort_keys=True)
     parts: tuple[str | int, ...] = (
         result.study_instance_uid,
         result.revision,
-        *(part.replace("|", "/") for part in (result.model.name, result.model.version, result.model.sha256)),
         hashlib.sha256(content.encode()).hexdigest(),
         RENDERING,
     )
     zone, offset = _zone(str(source.get("TimezoneOffsetFromUTC") or ""))
     return ObjectIdentity(
         series_instance_uid=dicom_uid(f"{kind}-series", *parts),
-        sop_instance_uid=dicom_uid(kind, *parts),
+        sop_instance_uid=dicom_uid(kind, *parts, number),
         moment=result.occurred_at.astimezone(zone),
         offset=offset,
     )
+
+
+def _said(result: InferenceResult) -> dict[str, object]:
+    """Everything of a result that an object may show, without what differs between two runs that say the same."""
+    findings = [to_json(finding) for finding in result.findings]
+    for finding in findings:
+        # A verdict changes no object: what a model found stays unverified until a person signs a report of theirs.
+        for of_this_run in ("event_id", "occurred_at", "finding_id", "task_id", "decision"):
+            finding.pop(of_this_run)
+    model = to_json(result.model)
+    model.pop("engine")
+    return {
+        "series": result.series_instance_uid,
+        "images": result.sop_instance_uids,
+        "outcome": result.outcome.value,
+        "model": model,
+        "arrays": [
+            [artifact.kind, artifact.sha256, to_json(artifact.quantity), to_json(artifact.unit)]
+            for artifact in result.artifacts
+        ],
+        "findings": findings,
+        "quality": to_json(result.quality),
+        "warnings": [result.warnings, result.image_quality_warnings, result.out_of_domain_warnings],
+        "limitations": result.limitations,
+    }
 
 
 def _zone(offset: str) -> tuple[timezone, str]:

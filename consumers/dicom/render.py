@@ -15,10 +15,11 @@ import pydicom.config
 from pydicom import Dataset
 
 from consumers.defect import described
-from consumers.dicom.material import Mask, Material
+from consumers.dicom.material import Material
+from consumers.dicom.plan import ObjectKind, Plan
+from consumers.dicom.prior import Prior
 from consumers.dicom.report import report
 from consumers.dicom.segmentation import segmentation
-from consumers.dicom.source import prepare
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
 

@@ -17,32 +17,51 @@ from pydicom import Dataset
 
 from consumers.dicom import concepts, equipment
 from consumers.dicom.identity import identity
+from consumers.dicom.material import Material
+from consumers.dicom.plan import ObjectKind
+from consumers.dicom.prior import Prior, predecessors
 from schemas.events import Finding, InferenceResult, Measurement
 from schemas.ids import dicom_uid
+from schemas.terminology import Language
 
 SERIES_NUMBER = 9002
 
 
-def report(result: InferenceResult, sources: Sequence[Dataset], segmentation: Dataset | None) -> Dataset:
+def report(
+    result: InferenceResult,
+    material: Material,
+    segments: Dataset | None,
+    kind: ObjectKind,
+    language: Language,
+    prior: Prior | None,
+) -> Dataset:
     """Build the structured report of a result.
 
     Parameters
     ----------
     result
         What to say.
-    sources
-        Prepared headers of the source images; all are listed as evidence (0040,A375).
-    segmentation
+    material
+        Its source images are all listed as evidence (0040,A375).
+    segments
         The SEG object that findings with a segment number refer to, if there is one.
+    kind
+        ``SR`` (Comprehensive 3D SR) or ``SR_2D`` (Comprehensive SR).
+    language
+        Of the texts.
+    prior
+        The report that this one replaces.
     """
-    made = identity(result, "sr", sources[0])
+    sources, segmentation = material.sources, segments
+    made = identity(result, kind, sources[0], language, prior)
     groups = [_group(finding, result, sources, segmentation) for finding in result.findings]
     content = hd.sr.MeasurementReport(
         observation_context=equipment.observer(result.model),
         procedure_reported=_procedure(sources[0]),
         imaging_measurements=groups or [_nothing_found(result, sources)],
     )
-    dataset = hd.sr.Comprehensive3DSR(
+    sop_class = hd.sr.Comprehensive3DSR if kind == ObjectKind.SR else hd.sr.ComprehensiveSR
+    dataset = sop_class(
         evidence=[*sources, *([] if segmentation is None else [segmentation])],
         content=content[0],
         series_instance_uid=made.series_instance_uid,
@@ -56,6 +75,8 @@ def report(result: InferenceResult, sources: Sequence[Dataset], segmentation: Da
         contributing_equipment=[equipment.contributing_equipment(result, made)],
         **equipment.general_equipment(result.model),
     )
+    if prior is not None:
+        dataset.PredecessorDocumentsSequence = predecessors(prior)
     equipment.finish(dataset, made)
     return dataset
 

@@ -9,8 +9,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
+from consumers.dicom.material import Material
+from consumers.dicom.plan import Plan
 from consumers.dicom.render import render
+from consumers.dicom.source import prepare
 from schemas.events import (
     Category,
     Code,
@@ -30,32 +35,41 @@ _MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _BRAIN = Code("12738006", "SCT", "Brain")
 
 
-def warm_up() -> None:
-    """Render an invented result of two slices; nothing leaves the process."""
-    headers = [_header(index) for index in range(_SLICES)]
+def warm_up(plan: Plan) -> None:
+    """Render an invented result of two slices as a destination will want it; nothing leaves the process."""
+    images = {_uid(index): _image(index) for index in range(_SLICES)}
     mask = np.ones((_SLICES, _SIZE, _SIZE), dtype=np.bool_)
-    render(_result(tuple(str(header.SOPInstanceUID) for header in headers)), headers, [mask])
+    result = _result(tuple(images))
+    render(result, Material(prepare(result, images.values()), images.__getitem__, masks=[mask]), plan)
 
 
 def _uid(part: str | int) -> str:
     return dicom_uid("warm-up", part)
 
 
-def _header(index: int) -> Dataset:
-    header = Dataset()
-    header.SOPClassUID = _MR_IMAGE_STORAGE
-    header.SOPInstanceUID = _uid(index)
-    header.StudyInstanceUID = _uid("study")
-    header.SeriesInstanceUID = _uid("series")
-    header.FrameOfReferenceUID = _uid("frame")
-    header.Modality = "MR"
-    header.Manufacturer = "none"
-    header.Rows = header.Columns = _SIZE
-    header.PixelSpacing = [1, 1]
-    header.SliceThickness = 1
-    header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    header.ImagePositionPatient = [0, 0, index]
-    return header
+def _image(index: int) -> Dataset:
+    image = Dataset()
+    image.SOPClassUID = _MR_IMAGE_STORAGE
+    image.SOPInstanceUID = _uid(index)
+    image.StudyInstanceUID = _uid("study")
+    image.SeriesInstanceUID = _uid("series")
+    image.FrameOfReferenceUID = _uid("frame")
+    image.Modality = "MR"
+    image.Manufacturer = "none"
+    image.Rows = image.Columns = _SIZE
+    image.PixelSpacing = [1, 1]
+    image.SliceThickness = 1
+    image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    image.ImagePositionPatient = [0, 0, index]
+    image.SamplesPerPixel = 1
+    image.PhotometricInterpretation = "MONOCHROME2"
+    image.BitsAllocated = image.BitsStored = 16
+    image.HighBit = 15
+    image.PixelRepresentation = 0
+    image.PixelData = np.arange(_SIZE * _SIZE, dtype="<u2").tobytes()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return image
 
 
 def _result(sop_instance_uids: tuple[str, ...]) -> InferenceResult:

@@ -11,7 +11,10 @@ from typing import Final, Protocol
 from pydicom import Dataset
 
 from consumers.destination import from_source
+from consumers.dicom.material import Material
+from consumers.dicom.plan import Plan
 from consumers.dicom.render import render, tolerate_source_values
+from consumers.dicom.source import prepare
 from consumers.dicom.warmup import warm_up
 from consumers.stow.client import StowClient
 from producers.artifacts import MASK_MEDIA_TYPE, unpack_mask
@@ -76,7 +79,9 @@ class StowDestination:
                 result.retrieve_url, result.series_instance_uid, result.sop_instance_uids
             )
             masks = [unpack_mask(self._source.get_artifact(artifact), artifact.shape) for artifact in artifacts]
-        return self._client.store(render(result, headers, masks))
+        images = {str(header.SOPInstanceUID): header for header in headers}
+        material = Material(prepare(result, headers), images.__getitem__, masks)
+        return self._client.store(render(result, material, Plan()))
 
     def probe(self) -> None:
         """Ask the PACS for a study that it does not have."""
@@ -104,5 +109,5 @@ def build(process: Process) -> StowDestination:
         auth = (settings.username, settings.password.get_secret_value())
     client = StowClient(settings.pacs_url, auth, settings.timeout_s, agent=f"scanstream {process.name}")
     tolerate_source_values()
-    warm_up()
+    warm_up(Plan())
     return StowDestination(client, ClaimCheck(settings.timeout_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pydicom
 from pydicom import Dataset
 
+from consumers.dicom.material import Material
+from consumers.dicom.source import prepare
 from schemas.events import Category, Code, Finding, InferenceResult, Measurement, ModelIdentity, ResultOutcome
 from schemas.ids import dicom_uid, event_id
 from schemas.topics import Priority
@@ -34,6 +37,22 @@ def _headers() -> tuple[Dataset, ...]:
 def headers() -> list[Dataset]:
     """Headers of the demonstration series, from foot to head."""
     return list(_headers())
+
+
+def image(sop_instance_uid: str) -> Dataset:
+    """An image of the demonstration series with its pixels."""
+    (path,) = [Path(str(header.filename)) for header in _headers() if header.SOPInstanceUID == sop_instance_uid]
+    return pydicom.dcmread(path)
+
+
+def material(
+    result: InferenceResult,
+    sources: Sequence[Dataset] | None = None,
+    masks: Sequence[npt.NDArray[np.bool_]] | None = None,
+) -> Material:
+    """What builders are given with a result about the series; ``sources`` in any order, one mask by default."""
+    prepared = prepare(result, headers() if sources is None else sources)
+    return Material(prepared, image, [mask()] if masks is None else masks)
 
 
 def mask() -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+from consumers.dicom.material import Mask
+from consumers.dicom.plan import Plan
 from consumers.dicom.render import RenderedObject, render
 from consumers.dicom.warmup import warm_up
 from schemas.errors import InvalidMessage
@@ -17,6 +20,7 @@ from tests.consumers.results import (
     finding,
     headers,
     mask,
+    material,
     result_with_findings,
     result_without_findings,
 )
@@ -29,8 +33,14 @@ def read(item: RenderedObject) -> Dataset:
     return pydicom.dcmread(io.BytesIO(item.data))
 
 
+def objects(
+    result: InferenceResult, sources: Sequence[Dataset] | None = None, masks: Sequence[Mask] | None = None
+) -> tuple[RenderedObject, ...]:
+    return render(result, material(result, sources, masks), Plan())
+
+
 def rendered(result: InferenceResult | None = None, sources: list[Dataset] | None = None) -> list[Dataset]:
-    return [read(item) for item in render(result or result_with_findings(), sources or headers(), [mask()])]
+    return [read(item) for item in objects(result or result_with_findings(), sources)]
 
 
 def with_sequences(dataset: Dataset) -> list[Dataset]:
@@ -56,8 +66,8 @@ def test_findings_become_a_segmentation_and_a_report() -> None:
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
-    first = render(result_with_findings(), headers(), [mask()])
-    second = render(result_with_findings(), list(reversed(headers())), [mask()])
+    first = objects(result_with_findings())
+    second = objects(result_with_findings(), headers()[::-1])
     assert [item.data for item in first] == [item.data for item in second]
 
 
@@ -170,7 +180,7 @@ def test_the_evidence_lists_every_source_image_and_the_segmentation() -> None:
 
 
 def test_nothing_found_is_said_in_a_report_without_a_segmentation() -> None:
-    (item,) = render(result_without_findings(), headers(), [])
+    (item,) = objects(result_without_findings(), masks=[])
     sr = read(item)
     group = sr.ContentSequence[-1].ContentSequence[0].ContentSequence
     said = [
@@ -183,13 +193,13 @@ def test_nothing_found_is_said_in_a_report_without_a_segmentation() -> None:
 
 def test_a_finding_without_a_segment_is_measured_on_the_images() -> None:
     result = replace(result_with_findings(), findings=(finding(headers()[0], segment=None),))
-    (item,) = render(result, headers(), [])
+    (item,) = objects(result, masks=[])
     group = read(item).ContentSequence[-1].ContentSequence[0].ContentSequence
     assert sum(one.ValueType == "IMAGE" for one in group) == 20
 
 
 def test_an_empty_mask_makes_no_segmentation() -> None:
-    (item,) = render(result_without_findings(), headers(), [np.zeros((20, 256, 256), dtype=bool)])
+    (item,) = objects(result_without_findings(), masks=[np.zeros((20, 256, 256), dtype=bool)])
     assert read(item).SOPClassUID == COMPREHENSIVE_3D_SR
 
 
@@ -197,7 +207,7 @@ def test_two_masks_become_two_segments() -> None:
     result = result_with_findings()
     second = replace(result.findings[0], segment_number=2, tracking_uid="2.25.7", tracking_id="hole")
     result = replace(result, findings=(result.findings[0], second))
-    seg = read(render(result, headers(), [mask(), mask()])[0])
+    seg = read(objects(result, masks=[mask(), mask()])[0])
     assert [segment.SegmentNumber for segment in seg.SegmentSequence] == [1, 2]
     assert [segment.TrackingUID for segment in seg.SegmentSequence] == [result.findings[0].tracking_uid, "2.25.7"]
 
@@ -267,7 +277,7 @@ def test_no_private_value_of_the_source_is_copied_beside_patient_and_study() -> 
 
 def test_missing_source_images_are_an_error_with_a_remedy() -> None:
     with pytest.raises(InvalidMessage, match=r"1 of 20 source images .* send the study again"):
-        render(result_with_findings(), headers()[1:], [mask()])
+        objects(result_with_findings(), headers()[1:])
 
 
 @pytest.mark.parametrize(
@@ -279,9 +289,9 @@ def test_missing_source_images_are_an_error_with_a_remedy() -> None:
         ([mask(), np.zeros_like(mask())], "2 masks, 1 of them with voxels"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_an_error(masks: list[np.ndarray], said: str) -> None:
+def test_a_mask_that_does_not_fit_is_an_error(masks: list[Mask], said: str) -> None:
     with pytest.raises(InvalidMessage, match=said):
-        render(result_with_findings(), headers(), masks)
+        objects(result_with_findings(), masks=masks)
 
 
 def test_an_unusable_header_is_an_error_that_quotes_no_value() -> None:
@@ -293,4 +303,4 @@ def test_an_unusable_header_is_an_error_that_quotes_no_value() -> None:
 
 
 def test_warming_up_needs_nothing() -> None:
-    warm_up()
+    warm_up(Plan())

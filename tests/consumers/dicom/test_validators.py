@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from consumers.dicom.render import render
-from tests.consumers.results import headers, mask, result_with_findings, result_without_findings
+from tests.consumers.dicom.test_render import objects
+from tests.consumers.results import headers, result_with_findings, result_without_findings
 from tests.tools import need, need_file
 
 #: What PixelMed's jar needs of the other Debian packages.
@@ -27,13 +27,13 @@ _JARS = (
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    objects = {
-        "seg": render(result_with_findings(), headers(), [mask()])[0],
-        "sr": render(result_with_findings(), headers(), [mask()])[1],
-        "nothing-found": render(result_without_findings(), headers(), [])[0],
+    made = {
+        "seg": objects(result_with_findings())[0],
+        "sr": objects(result_with_findings())[1],
+        "nothing-found": objects(result_without_findings(), masks=[])[0],
     }
     paths = {}
-    for name, item in objects.items():
+    for name, item in made.items():
         paths[name] = tmp_path / f"{name}.dcm"
         paths[name].write_bytes(item.data)
     return paths
