@@ -27,6 +27,7 @@ from schemas.values import (
     ModelIdentity,
     ObjectOutcome,
     Origin,
+    PendingNotice,
     ReadyReason,
     ResultOutcome,
     ScheduledProcedureStep,
@@ -65,6 +66,7 @@ __all__ = [
     "ModelIdentity",
     "ObjectOutcome",
     "Origin",
+    "PendingNotice",
     "Priority",
     "ReadyReason",
     "RelayPosition",
@@ -374,7 +376,8 @@ class EscalationStep:
 
     ``escalation_id`` follows from the finding, so a replay is recognised. ``contact`` and ``channel`` are names of
     the configuration, never a number or address. ``level`` counts contacts from 1, ``due_at`` is when the next one
-    is told unless somebody acknowledges; ``actor`` is who did (an account or contact name).
+    is told unless somebody acknowledges; ``actor`` is who did (an account or contact name). ``pending`` is
+    everything that is still to be sent, ``notified_at`` when the first notice was.
     """
 
     event_id: str
@@ -396,6 +399,12 @@ class EscalationStep:
     actor: str | None = None
     reason: str | None = None
     accession_number: str | None = None
+    revision: int = 1
+    site: Code | None = None
+    laterality: Laterality | None = None
+    probability: float | None = None
+    notified_at: datetime | None = None
+    pending: tuple[PendingNotice, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ MetricName = Literal[
     "scanstream_source_up",
     "scanstream_poller_studies",
     "scanstream_poller_watermark_age_seconds",
+    "scanstream_escalations_total",
+    "scanstream_escalations_open",
+    "scanstream_escalation_notice_seconds",
 ]
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -92,4 +95,7 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
     "scanstream_poller_watermark_age_seconds": MetricSpec(
         "gauge", "Age of the moment up to which the gateway has all of a source", ("source",)
     ),
+    "scanstream_escalations_total": MetricSpec("counter", "Steps of alarms about critical findings", ("stage",)),
+    "scanstream_escalations_open": MetricSpec("gauge", "Alarms that nobody has acknowledged yet"),
+    "scanstream_escalation_notice_seconds": MetricSpec("histogram", "Result to the first notice of its alarm"),
 }

@@ -7,6 +7,7 @@ with every change of the contract, readers are updated before the writers that u
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -214,6 +215,17 @@ class StageTime:
 
     name: str
     duration_ms: float
+
+
+@dataclass(frozen=True)
+class PendingNotice:
+    """A notice that an alarm will send at ``due_at``; ``attempt`` counts from 1, a later one repeats a failed one."""
+
+    level: int
+    contact: str
+    channel: str
+    attempt: int
+    due_at: datetime
 
 
 @dataclass(frozen=True)
