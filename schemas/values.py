@@ -219,7 +219,7 @@ class StageTime:
 
 @dataclass(frozen=True)
 class PendingNotice:
-    """A notice that an alarm will send at ``due_at``; ``attempt`` counts from 1, a later one repeats a failed one."""
+    """A notice that an alarm will send at ``due_at``; ``attempt`` counts from 1, a later one repeats a failure."""
 
     level: int
     contact: str
