@@ -1,0 +1,75 @@
+"""What binary and fractional Segmentations share: which finding describes a segment, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import highdicom as hd
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.sr.codedict import codes
+
+from consumers.dicom import concepts, equipment
+from consumers.dicom.source import check_slices
+from schemas.errors import InvalidMessage
+from schemas.events import Finding, InferenceResult, Laterality
+from schemas.ids import dicom_uid
+
+#: Modifiers of an anatomic region (PS3.16 CID 244).
+_SIDES: Final[Mapping[Laterality, Any]] = {
+    Laterality.LEFT: codes.SCT.Left,
+    Laterality.RIGHT: codes.SCT.Right,
+    Laterality.BILATERAL: codes.SCT.RightAndLeft,
+}
+
+
+def findings_by_segment(result: InferenceResult) -> dict[int, Finding]:
+    """Finding of each segment number."""
+    return {finding.segment_number: finding for finding in result.findings if finding.segment_number}
+
+
+def check_volume(sources: Sequence[Dataset], volume: npt.NDArray[np.generic]) -> None:
+    """Make sure that an array lies on the voxels of the source images.
+
+    Raises
+    ------
+    InvalidMessage
+        It has other slices, rows or columns.
+    """
+    check_slices(sources, volume.shape[0])
+    if volume.shape[1:] != (int(sources[0].Rows), int(sources[0].Columns)):
+        raise InvalidMessage(
+            f"the mask is {volume.shape[2]} x {volume.shape[1]} and the image "
+            f"{sources[0].Columns} x {sources[0].Rows}: run the model again"
+        )
+
+
+def description(number: int, finding: Finding, result: InferenceResult) -> Any:
+    """Item of the Segment Sequence (PS3.3 C.8.20.2) for a finding."""
+    category, kind = concepts.segmented_property(finding)
+    item = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=kind.meaning[:64],
+        segmented_property_category=category,
+        segmented_property_type=kind,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=equipment.algorithm_sequence(result.model),
+        tracking_uid=finding.tracking_uid,
+        tracking_id=finding.tracking_id[:64],
+        anatomic_regions=None if finding.site is None else [concepts.concept(finding.site)],
+    )
+    if finding.site is not None and finding.laterality is not None:
+        side = hd.sr.CodedConcept.from_code(_SIDES[finding.laterality])
+        item.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = DicomSequence([side])
+    return item
+
+
+def fix_dimension_organization(dataset: Dataset) -> None:
+    """Replace highdicom's random Dimension Organization UID (0020,9164) by one that follows from the object's."""
+    uid = dicom_uid("dimension-organization", str(dataset.SOPInstanceUID))
+    for sequence in (dataset.DimensionIndexSequence, dataset.DimensionOrganizationSequence):
+        for item in sequence:
+            item.DimensionOrganizationUID = uid
