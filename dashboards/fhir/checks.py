@@ -16,6 +16,11 @@ _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _OBSERVATION: Final = frozenset(
     ["registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"]
 )
+_REQUEST: Final = frozenset(["draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"])
+_TASK: Final = frozenset(
+    "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
+    "entered-in-error".split()
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "Observation": Rule(("status", "code"), _OBSERVATION),
     "Patient": Rule(),
+    "Provenance": Rule(("target", "recorded", "agent")),
+    "ServiceRequest": Rule(("status", "intent", "subject"), _REQUEST),
+    "Task": Rule(("status", "intent"), _TASK),
 }
 
 

@@ -37,8 +37,9 @@ class Row:
 _PATIENT: Final = Parameter("reference", "subject", targets=("Patient",))
 _IDENTIFIER: Final = Parameter("token", "identifier")
 
-#: Resource type → search parameter → where its values are.
-PARAMETERS: Final[dict[str, dict[str, Parameter]]] = {
+_TAG: Final = Parameter("token", "meta.tag")
+
+_OWN: Final[dict[str, dict[str, Parameter]]] = {
     "Device": {
         "identifier": _IDENTIFIER,
         "status": Parameter("token", "status", "http://hl7.org/fhir/device-status"),
@@ -74,7 +75,34 @@ PARAMETERS: Final[dict[str, dict[str, Parameter]]] = {
         "derived-from": Parameter("reference", "derivedFrom", targets=("ImagingStudy",)),
     },
     "Patient": {"identifier": _IDENTIFIER},
+    "Provenance": {
+        "target": Parameter("reference", "target", targets=("DiagnosticReport", "Observation")),
+        "agent": Parameter("reference", "agent.who", targets=("Device", "Practitioner")),
+        "entity": Parameter("reference", "entity.what", targets=("ImagingStudy",)),
+    },
+    "ServiceRequest": {
+        "identifier": _IDENTIFIER,
+        "status": Parameter("token", "status", "http://hl7.org/fhir/request-status"),
+        "intent": Parameter("token", "intent", "http://hl7.org/fhir/request-intent"),
+        "code": Parameter("token", "code"),
+        "subject": _PATIENT,
+        "patient": _PATIENT,
+    },
+    "Task": {
+        "identifier": _IDENTIFIER,
+        "status": Parameter("token", "status", "http://hl7.org/fhir/task-status"),
+        "business-status": Parameter("token", "businessStatus"),
+        "code": Parameter("token", "code"),
+        "subject": Parameter("reference", "for", targets=("Patient",)),
+        "patient": Parameter("reference", "for", targets=("Patient",)),
+        "focus": Parameter("reference", "focus", targets=("ImagingStudy",)),
+        "owner": Parameter("reference", "owner", targets=("Device",)),
+        "based-on": Parameter("reference", "basedOn", targets=("ServiceRequest",)),
+    },
 }
+
+#: Resource type → search parameter → where its values are; every type has tags (FHIR R4 3.1.1.4.1).
+PARAMETERS: Final = {name: {**own, "_tag": _TAG} for name, own in _OWN.items()}
 
 
 def rows(resource: Json) -> set[Row]:

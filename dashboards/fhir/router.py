@@ -5,6 +5,7 @@
     POST /                              transaction
     GET  /metadata                      capabilities
     GET  /{type}?...                    search-type
+    POST /{type}/_search                search-type, its parameters as a form: no identifier in any server's log
     GET  /{type}/{id}                   read
     GET  /{type}/{id}/_history/{version}  vread
 
@@ -20,6 +21,7 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/fhir+json"
 LARGEST_BODY: Final = 16 * 1024 * 1024
+FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = ("application/fhir+json", "application/json")
 _READABLE: Final = (*_JSON, "*/*", "application/*", "json")
 
@@ -98,10 +101,18 @@ def create_router(store: FhirStore, base_url: str | None = None) -> APIRouter:
 
     @router.get("/{resource_type}", summary="Search", response_model=None)
     def search(request: Request, resource_type: str) -> Response:
+        return _answer(found(request, resource_type, f"/{resource_type}", []))
+
+    @router.post("/{resource_type}/_search", summary="Search by form", response_model=None)
+    async def search_by_form(request: Request, resource_type: str) -> Response:
+        form = parse_qsl((await _body(request, (FORM,))).decode(errors="replace"), keep_blank_values=True)
+        return _answer(await run_in_threadpool(found, request, resource_type, f"/{resource_type}/_search", form))
+
+    def found(request: Request, resource_type: str, path: str, form: list[tuple[str, str]]) -> Json:
         check_type(resource_type)
         lenient = "handling=lenient" in request.headers.get("prefer", "")
-        wanted = query.parse(resource_type, request.query_params.multi_items(), lenient)
-        return _answer(bundles.searchset(base(request, f"/{resource_type}"), wanted, store.search(wanted)))
+        wanted = query.parse(resource_type, [*request.query_params.multi_items(), *form], lenient)
+        return bundles.searchset(base(request, path), wanted, store.search(wanted))
 
     @router.get("/{resource_type}/{resource_id}", summary="Read", response_model=None)
     def read(request: Request, resource_type: str, resource_id: str) -> Response:
@@ -149,10 +160,10 @@ def _acceptable(request: Request) -> None:
         raise FhirRefusal(406, "not-supported", f"only {MEDIA_TYPE} is served: ask for it")
 
 
-async def _body(request: Request) -> bytes:
-    kind = request.headers.get("content-type", MEDIA_TYPE).partition(";")[0].strip().lower()
-    if kind not in _JSON:
-        raise FhirRefusal(415, "not-supported", f"the body must be {MEDIA_TYPE}: convert it")
+async def _body(request: Request, kinds: tuple[str, ...] = _JSON) -> bytes:
+    kind = request.headers.get("content-type", kinds[0]).partition(";")[0].strip().lower()
+    if kind not in kinds:
+        raise FhirRefusal(415, "not-supported", f"the body must be {kinds[0]}: convert it")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

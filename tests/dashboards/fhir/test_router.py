@@ -147,3 +147,52 @@ async def test_a_broken_disk_is_a_pause_and_not_a_crash(
     response = await http.post("/fhir", json=transaction(), headers=FHIR)
     is_outcome(response, 503)
     assert response.headers["retry-after"] == "5"
+
+
+async def test_a_search_may_be_a_form(http: httpx.AsyncClient) -> None:
+    await stored(http, "Ж|1", "2")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await http.post("/fhir/Observation/_search", data={"identifier": "urn:x|Ж\\|1"}, headers=form)
+    assert answer.status_code == 200
+    assert answer.json()["total"] == 1
+    both = await http.post("/fhir/Observation/_search?_count=0", data={"identifier": "urn:x|2"}, headers=form)
+    assert both.json()["total"] == 1
+    is_outcome(await http.post("/fhir/Observation/_search", json={}, headers=FHIR), 415)
+    is_outcome(await http.post("/fhir/Nothing/_search", data={"a": "b"}, headers=form), 404)
+
+
+async def test_tasks_requests_and_provenance_are_kept_and_found(http: httpx.AsyncClient) -> None:
+    task = {
+        "resourceType": "Task",
+        "identifier": [{"system": "urn:t", "value": "1"}],
+        "status": "failed",
+        "intent": "order",
+        "for": {"identifier": {"system": "urn:p", "value": "7"}},
+    }
+    request = {
+        "resourceType": "ServiceRequest",
+        "identifier": [{"value": "A1"}],
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/1"},
+    }
+    provenance = {
+        "resourceType": "Provenance",
+        "meta": {"tag": [{"system": "urn:scanstream:record", "code": "x"}]},
+        "target": [{"reference": "urn:uuid:task"}],
+        "recorded": "2026-03-01T12:00:00Z",
+        "agent": [{"who": {"reference": "Device/1"}}],
+    }
+    once = "_tag=urn:scanstream:record%7Cx"
+    bundle = transaction(create(task, name="urn:uuid:task"), create(request), create(provenance, once))
+    for status in ("201", "200"):
+        answer = await http.post("/fhir", json=bundle, headers=FHIR)
+        assert answer.json()["entry"][2]["response"]["status"].startswith(status)
+    for search, total in (
+        ("Task?status=failed&subject:identifier=urn:p|7", 2),
+        ("ServiceRequest?patient=Patient/1&identifier=A1", 2),
+        ("Provenance?_tag=urn:scanstream:record|x&agent=Device/1", 1),
+    ):
+        assert (await http.get(f"/fhir/{search}")).json()["total"] == total
+    for wrong in ({**task, "status": "done"}, {**task, "intent": ""}, {**provenance, "target": []}):
+        is_outcome(await http.post("/fhir", json=transaction(create(wrong)), headers=FHIR), 422)
