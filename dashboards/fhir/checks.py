@@ -18,9 +18,8 @@ _OBSERVATION: Final = frozenset(
 )
 _REQUEST: Final = frozenset(["draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"])
 _TASK: Final = frozenset(
-    "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
-    "entered-in-error".split()
-)
+    ["draft", "requested", "received", "accepted", "rejected", "ready", "in-progress", "on-hold", "completed"]
+) | {"failed", "cancelled", "entered-in-error"}
 
 
 @dataclass(frozen=True)
