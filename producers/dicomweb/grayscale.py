@@ -75,7 +75,7 @@ def _transformed(
 ) -> NDArray[np.uint8]:
     """Display values; ``image`` are the values that are no padding, shown whole if nothing else is said."""
     modality = _modality(values, header, frame)
-    voi = window or _window_of(header, frame)
+    voi = window or window_of(header, frame)
     table = next(_lookup_tables(header, frame, "VOILUTSequence"), None)
     if voi is None and table is not None:
         gray = _looked_up(modality, table)
@@ -93,12 +93,19 @@ def _modality(values: Values, header: Dataset, frame: int) -> Values:
     if table is not None:
         entries, first, _ = table
         return entries[_index(values, first, len(entries))]
+    slope, intercept = rescale_of(header, frame)
+    return values * slope + intercept
+
+
+def rescale_of(header: Dataset, frame: int) -> tuple[float, float]:
+    """Rescale slope and intercept (PS3.3 C.11.1.1.2) of a frame, from 1; 1 and 0 where there are none."""
     slope = _number(header, frame, _MODALITY, "RescaleSlope")
     intercept = _number(header, frame, _MODALITY, "RescaleIntercept")
-    return values * (1.0 if slope in (None, 0.0) else slope) + (intercept or 0.0)
+    return slope or 1.0, intercept or 0.0
 
 
-def _window_of(header: Dataset, frame: int) -> Window | None:
+def window_of(header: Dataset, frame: int) -> Window | None:
+    """First window of a frame, from 1; ``None`` where the data set has none that can be used."""
     center = _number(header, frame, _VOI, "WindowCenter")
     width = _number(header, frame, _VOI, "WindowWidth")
     if center is None or width is None or width <= 0:
