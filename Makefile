@@ -86,6 +86,10 @@ $(VENV)/fuzz/.installed: $(STAMP) tests/fuzz/requirements.lock
 bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
 	@for name in demo latency exactly_once dicomweb ingest associations stages outage; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
+.PHONY: pictures
+pictures: setup  ## what OHIF shows of the demonstration (npm and Chromium; after make demo), for docs/pictures
+	$(BIN)/python -m tests.viewers.ohif
+
 .PHONY: clean
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo/state demo/*.json demo/*.png demo/*.dcm build dist .mypy_cache .ruff_cache .pytest_cache
