@@ -404,6 +404,7 @@ class EscalationStep:
     laterality: Laterality | None = None
     probability: float | None = None
     notified_at: datetime | None = None
+    category: Category = Category.CRITICAL
     pending: tuple[PendingNotice, ...] = ()
 
 

@@ -71,6 +71,7 @@ class Phrase(StrEnum):
     REASON = "reason"
     MORE_FINDINGS = "more_findings"
     NO_LOCATION = "no_location"
+    LOCATION_IN_PATIENT = "location_in_patient"
 
     # categories, sides, review
     CATEGORY_CRITICAL = "category_critical"
@@ -92,6 +93,7 @@ class Phrase(StrEnum):
     # escalation
     REHEARSAL = "rehearsal"
     ESCALATION_SUBJECT = "escalation_subject"
+    ESCALATION_SUBJECT_URGENT = "escalation_subject_urgent"
     ESCALATION_FINDING = "escalation_finding"
     ESCALATION_ACCESSION = "escalation_accession"
     ESCALATION_STUDY = "escalation_study"
@@ -109,3 +111,6 @@ class Phrase(StrEnum):
     ACKNOWLEDGED_BY = "acknowledged_by"
     ALREADY_ACKNOWLEDGED = "already_acknowledged"
     ACKNOWLEDGE_LINK_EXPIRED = "acknowledge_link_expired"
+    ACKNOWLEDGE_LINK_WRONG = "acknowledge_link_wrong"
+    ACKNOWLEDGE_THANKS = "acknowledge_thanks"
+    ACKNOWLEDGE_UNAVAILABLE = "acknowledge_unavailable"
