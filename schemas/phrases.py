@@ -114,3 +114,8 @@ class Phrase(StrEnum):
     ACKNOWLEDGE_LINK_WRONG = "acknowledge_link_wrong"
     ACKNOWLEDGE_THANKS = "acknowledge_thanks"
     ACKNOWLEDGE_UNAVAILABLE = "acknowledge_unavailable"
+
+    # tasks
+    DEVICE_TYPE = "device_type"
+    TASK_TITLE = "task_title"
+    REASON_UNKNOWN = "reason_unknown"
