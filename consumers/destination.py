@@ -26,7 +26,10 @@ def is_http_url(text: str) -> bool:
 
 
 class SourceUnavailable(DestinationUnavailable):
-    """The gateway that holds a result's pixels is away: only the results of that gateway wait for it."""
+    """Somebody whom only some of the results need is away: only those wait.
+
+    That is the gateway that holds their pixels, or what :meth:`AddressedDestination.address` tells.
+    """
 
 
 @contextmanager
@@ -120,4 +123,17 @@ class ReviewedDestination(Protocol):
         tuple of ObjectOutcome
             As :meth:`Destination.deliver`, and so are the errors.
         """
+        ...
+
+
+@runtime_checkable
+class AddressedDestination(Protocol):
+    """A destination whose results go to many independent addresses.
+
+    What one address refuses, or how long it is away, says nothing about the others: ``SourceUnavailable`` is then
+    about the address, for a bounded time, and dead letters never stop the writer.
+    """
+
+    def address(self, result: InferenceResult) -> str:
+        """Whom a result is for, such as ``host:port``; empty where it is for nobody."""
         ...

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from producers.process import Process, refuse, run
+from pydantic import ValidationError
+
+from producers.process import Process, refuse, run, sentence_of
+from schemas.destinations import WriterSettings
 from schemas.topics import writer_group
 
 if TYPE_CHECKING:  # its module loads httpx, and a writer without it need not
@@ -46,14 +49,15 @@ OTHERS: Final[dict[str, str]] = {
 }
 
 
-def _run(kind: str, process: Process) -> None:
+def _run(kind: str, settings: WriterSettings, process: Process) -> None:
     if kind in OTHERS:
         cast(_HasBody, import_module(OTHERS[kind])).body(process)
         return
-    from consumers.delivery.service import serve
+    from consumers.delivery.service import limits_of, serve
 
     destination = cast(_BuildsDestination, import_module(DESTINATIONS[kind])).build(process)
-    serve(process, writer_group(kind), destination)
+    name = settings.name or destination.name
+    serve(process, writer_group(settings.name or kind), destination, limits_of(settings, destination), name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked = " ".join(given) or "nothing"
         return refuse("writer", f"there is no writer for {asked}: name one of {', '.join(sorted(known))}")
     kind = given[0]
-    return run(f"writer-{kind}", lambda process: _run(kind, process))
+    try:
+        settings = WriterSettings()
+    except ValidationError as error:
+        return refuse(f"writer-{kind}", sentence_of(error))
+    if settings.name in known - {kind}:
+        return refuse(
+            f"writer-{kind}",
+            f"SCANSTREAM_WRITER_NAME is {settings.name}, the name of another writer: choose one of your own",
+        )
+    # a second destination of a kind is another place of work: its members and transactions have its own name
+    place = kind if settings.name is None or kind in OTHERS else settings.name
+    return run(f"writer-{place}", lambda process: _run(kind, settings, process))
 
 
 if __name__ == "__main__":

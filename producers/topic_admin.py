@@ -27,7 +27,7 @@ from producers.process import Process, run
 from schemas.errors import ConfigurationError, DestinationUnavailable
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
-from schemas.topics import TOPICS, failure_topics
+from schemas.topics import TOPICS, FailureTopic, failure_topics, failure_topics_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,11 @@ class TopicRow:
 def wanted() -> list[WantedTopic]:
     """Every topic that the system needs: the table, and a retry and dead-letter topic for each group."""
     table = [WantedTopic(spec.topic.value, spec.partitions, spec.config()) for spec in TOPICS]
-    return table + [WantedTopic(topic.name, topic.partitions, topic.config()) for topic in failure_topics()]
+    return table + [_wanted_failures(topic) for topic in failure_topics()]
+
+
+def _wanted_failures(topic: FailureTopic) -> WantedTopic:
+    return WantedTopic(topic.name, topic.partitions, topic.config())
 
 
 def differences(topic: WantedTopic, partitions: int, config: Mapping[str, str | None]) -> tuple[str, ...]:
@@ -118,6 +122,23 @@ def create_topics(settings: KafkaSettings) -> list[TopicRow]:
     missing = [topic for topic in wanted() if topic.name not in present]
     made = _create(admin, missing, settings.replication_factor)
     return _rows(admin, _settled(admin, {topic.name for topic in missing}), made)
+
+
+def create_failure_topics(settings: KafkaSettings, group: str) -> None:
+    """Create the retry and dead-letter topic of a group, where they are missing.
+
+    Raises
+    ------
+    DestinationUnavailable
+        No broker answered in time.
+    ConfigurationError
+        The broker refuses to create a topic.
+    """
+    admin = _admin(settings)
+    present = _partitions(admin, REQUEST_TIMEOUT_S)
+    missing = [_wanted_failures(topic) for topic in failure_topics_of(group) if topic.name not in present]
+    _create(admin, missing, settings.replication_factor)
+    _settled(admin, {topic.name for topic in missing})
 
 
 def describe_topics(settings: KafkaSettings) -> list[TopicRow]:

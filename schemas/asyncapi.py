@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas import registry
-from schemas.topics import DAY_MS, TOPICS, TopicSpec, failure_topics
+from schemas.topics import DAY_MS, TOPICS, Priority, TopicSpec, failure_topics
 
 EXAMPLES_DIR: Final = Path(__file__).parent / "examples"
 KAFKA_BINDING: Final = "0.5.0"
@@ -102,6 +102,7 @@ _HEADERS: Final[dict[str, Any]] = {
         "ce_type": {"type": "string"},
         "ce_source": {"type": "string"},
         "ce_time": {"type": "string", "format": "date-time"},
+        "ce_priority": {"type": "string", "enum": [priority.value for priority in Priority]},
         "content-type": {"type": "string", "const": "application/avro"},
         "traceparent": {"type": "string"},
     },

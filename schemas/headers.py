@@ -9,6 +9,7 @@ from typing import Final
 
 from schemas import events, registry
 from schemas.instants import rfc3339
+from schemas.topics import Priority
 
 CONTENT_TYPE: Final = "application/avro"
 
@@ -37,9 +38,19 @@ def cloud_event(event: events.Event, source: str, traceparent: str | None = None
     identifier = getattr(event, "event_id", None)
     if identifier is not None:
         values["ce_id"] = identifier
+    priority = priority_of(event)
+    if priority is not None:
+        values["ce_priority"] = priority
     if traceparent is not None:
         values["traceparent"] = traceparent
     return [(name, value.encode()) for name, value in values.items()]
+
+
+def priority_of(event: events.Event) -> str | None:
+    """Class of urgency of an event, so that a reader can choose without decoding; ``None`` where it has none."""
+    about = event.result if isinstance(event, events.Adjudication) else event
+    priority = getattr(about, "priority", None)
+    return priority.value if isinstance(priority, Priority) else None
 
 
 def event_time(event: events.Event) -> str:

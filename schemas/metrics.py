@@ -27,6 +27,11 @@ MetricName = Literal[
     "scanstream_tasks_finished_total",
     "scanstream_delivery_seconds",
     "scanstream_deliveries_total",
+    "scanstream_delivery_retries_total",
+    "scanstream_delivery_dead_letters_total",
+    "scanstream_delivery_lag_seconds",
+    "scanstream_delivery_oldest_seconds",
+    "scanstream_delivery_breaker",
     "scanstream_destination_up",
     "scanstream_audit_rows_total",
     "scanstream_http_request_seconds",
@@ -77,6 +82,19 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
         "histogram", "Task creation to confirmation by the destination", ("destination", "priority")
     ),
     "scanstream_deliveries_total": MetricSpec("counter", "Results delivered", ("destination", "status")),
+    "scanstream_delivery_retries_total": MetricSpec(
+        "counter", "Deliveries put off to the retry topic", ("destination",)
+    ),
+    "scanstream_delivery_dead_letters_total": MetricSpec(
+        "counter", "Results given up, to be replayed", ("destination",)
+    ),
+    "scanstream_delivery_lag_seconds": MetricSpec(
+        "gauge", "Age of the oldest unfinished message", ("destination",)
+    ),
+    "scanstream_delivery_oldest_seconds": MetricSpec(
+        "gauge", "Age of the oldest undelivered result of a class", ("destination", "priority")
+    ),
+    "scanstream_delivery_breaker": MetricSpec("gauge", "1 for the state that it is in", ("destination", "state")),
     "scanstream_destination_up": MetricSpec("gauge", "1 while the destination answers", ("destination",)),
     "scanstream_audit_rows_total": MetricSpec("counter", "Rows written to the audit store"),
     "scanstream_http_request_seconds": MetricSpec(

@@ -311,9 +311,14 @@ def failure_topics() -> Iterator[FailureTopic]:
     """Retry and dead-letter topics of every writer group and of the stream processors."""
     groups = [*WRITER_GROUPS.values(), STREAMS_GROUP, WORKER_GROUP]
     for group in groups:
-        # a retry keeps the partitions of the results, so that the order of a study holds across it
-        yield FailureTopic(retry_topic(group), group, 14 * DAY_MS, PARTITIONS)
-        yield FailureTopic(dlq_topic(group), group, 365 * DAY_MS, 1)
+        yield from failure_topics_of(group)
+
+
+def failure_topics_of(group: str) -> Iterator[FailureTopic]:
+    """Retry and dead-letter topic of one group, also of one that is not in the table (a second PACS)."""
+    # a retry keeps the partitions of the results, so that the order of a study holds across it
+    yield FailureTopic(retry_topic(group), group, 14 * DAY_MS, PARTITIONS)
+    yield FailureTopic(dlq_topic(group), group, 365 * DAY_MS, 1)
 
 
 STREAMS_GROUP: Final = "scanstream.streams"

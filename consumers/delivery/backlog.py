@@ -1,7 +1,8 @@
-"""Results in memory → the one to deliver next. Pure; the present time is an argument.
+"""What was read → what to deliver next. Pure; the present time is an argument.
 
 Most urgent first, then oldest. Within a study strictly in order: a result waits while an earlier one of its study
-is under way, waits for its retry, or has just been sent to the retry topic and has not come back yet.
+is under way, waits for its retry, or has just been sent to the retry topic and has not come back yet. Choosing
+takes the same short time whether ten or a hundred thousand wait.
 """
 
 from __future__ import annotations
@@ -9,40 +10,66 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from heapq import heappop, heappush
+from itertools import count
 
-from consumers.delivery.item import Item
+from consumers.delivery.item import Item, Place
+
+#: Items that the same circumstances hold up: those of a partition, and of who is away (``None``: not known yet).
+Lane = tuple[Place, str | None]
 
 
 class Backlog:
     """What was read and is not finished."""
 
     def __init__(self) -> None:
+        self._at: dict[tuple[Place, int], Item] = {}
         self._studies: dict[str, list[Item]] = {}
-        self._under_way: set[str] = set()
+        self._lanes: dict[Lane, list[tuple[tuple[int, int], int, Item]]] = {}
+        self._later: list[tuple[datetime, int, Item]] = []
+        self._under_way: dict[str, Item] = {}
         self._expected: set[str] = set()
+        self._numbers = count()
 
     def __len__(self) -> int:
-        return sum(len(items) for items in self._studies.values())
+        return len(self._at)
+
+    def at(self, place: Place, offset: int) -> Item | None:
+        """What waits of a place and offset."""
+        return self._at.get((place, offset))
 
     def add(self, item: Item) -> None:
-        """Take in a result that was read."""
-        self._insert(item)
-        if item.received.is_retry:
+        """Take in what was read."""
+        if item.is_retry:
             self._expected.discard(item.study)
+        self._insert(item)
 
     def put_back(self, item: Item) -> None:
-        """Take a result back whose delivery found the destination away."""
+        """Take back what could not be delivered now, though nothing is wrong with it."""
+        del self._under_way[item.study]
         self._insert(item)
-        self._under_way.discard(item.study)
+
+    def put_behind(self, item: Item, event_id: str) -> bool:
+        """Take a verdict back where the result that it is about is still waiting, and let that go first.
+
+        Clocks of machines differ, so the result may look younger.
+        """
+        for other in self._studies.get(item.study, []):
+            if other.event_id == event_id and not other.is_review:
+                item.order = (*other.order[:2], 1, item.order[3])
+                self.put_back(item)
+                return True
+        return False
 
     def next(
         self,
         now: datetime,
         *,
         only_retries: bool = False,
-        may_try: Callable[[str], bool] = lambda _: True,
+        may_try: Callable[[str | None], bool] = lambda _: True,
+        only: Callable[[Place], int | None] = lambda _: None,
     ) -> Item | None:
-        """Take out the next result to deliver, and mark its study as under way.
+        """Take out what to deliver next, and mark its study as under way.
 
         Parameters
         ----------
@@ -51,44 +78,94 @@ class Backlog:
         only_retries
             Whether retries of an earlier life are still being read, so that nothing newer may start.
         may_try
-            Whether results of a gateway may be tried.
+            Whether what waits for a source may be tried.
+        only
+            Offset that alone may be delivered of a partition; ``None`` where any may.
         """
-        ready = [
-            item
-            for item in self._heads(now)
-            if (item.received.is_retry or not only_retries) and may_try(item.source)
-        ]
-        if not ready:
-            return None
-        chosen = min(ready, key=lambda item: item.urgency)
-        items = self._studies[chosen.study]
-        items.pop(0)
-        if not items:
-            del self._studies[chosen.study]
-        self._under_way.add(chosen.study)
+        while self._later and self._later[0][0] <= now:
+            self._offer(heappop(self._later)[2].study, now)
+        chosen = None
+        for lane in list(self._lanes):
+            if not may_try(lane[1]):
+                continue
+            item = self._best(lane, only(lane[0]), now)
+            if (
+                item is not None
+                and (item.is_retry or not only_retries)
+                and (chosen is None or item.urgency < chosen.urgency)
+            ):
+                chosen = item
+        if chosen is not None:
+            self._take(chosen)
         return chosen
 
     def finished(self, study: str) -> None:
         """Note that nothing of a study is under way any more."""
-        self._under_way.discard(study)
+        self._under_way.pop(study, None)
+        self._offer(study)
 
     def expect_retry(self, study: str) -> None:
-        """Note that the result under way went to the retry topic and will be read from there by us."""
+        """Note that what is under way went to the retry topic and will be read from there by us."""
         self._expected.add(study)
 
     def clear(self) -> None:
         """Forget everything that was read; deliveries under way stay marked until they end."""
+        self._at.clear()
         self._studies.clear()
+        self._lanes.clear()
+        self._later.clear()
         self._expected.clear()
 
-    def _insert(self, item: Item) -> None:
-        insort(self._studies.setdefault(item.study, []), item, key=lambda one: one.received.first_offset)
+    def unfinished(self) -> Iterator[Item]:
+        """Everything that waits or is under way."""
+        yield from self._at.values()
+        yield from self._under_way.values()
 
-    def _heads(self, now: datetime) -> Iterator[Item]:
-        for study, items in self._studies.items():
-            head = items[0]
-            if study in self._under_way or (study in self._expected and not head.received.is_retry):
-                continue
-            due = head.received.not_before
-            if due is None or due <= now:
-                yield head
+    def _insert(self, item: Item) -> None:
+        self._at[item.place, item.offset] = item
+        insort(self._studies.setdefault(item.study, []), item, key=lambda one: one.order)
+        self._offer(item.study)
+
+    def _take(self, item: Item) -> None:
+        del self._at[item.place, item.offset]
+        items = self._studies[item.study]
+        items.pop(0)
+        if not items:
+            del self._studies[item.study]
+        self._under_way[item.study] = item
+
+    def _offer(self, study: str, now: datetime | None = None) -> None:
+        """Let the first of a study compete, or wait for its time."""
+        items = self._studies.get(study)
+        if items is None or not self._is_ready(items[0]):
+            return
+        head = items[0]
+        if head.not_before is not None and (now is None or now < head.not_before):
+            heappush(self._later, (head.not_before, next(self._numbers), head))
+        else:
+            lane = self._lanes.setdefault((head.place, head.source), [])
+            heappush(lane, (head.urgency, next(self._numbers), head))
+
+    def _best(self, lane: Lane, only: int | None, now: datetime) -> Item | None:
+        """Most urgent item of a lane that may go; what is not to compete any more is thrown away."""
+        heap = self._lanes[lane]
+        while heap and not (heap[0][2].source == lane[1] and self._is_ready(heap[0][2])):
+            heappop(heap)
+        if not heap:
+            del self._lanes[lane]
+            return None
+        if only is None:
+            return heap[0][2]
+        item = self._at.get((lane[0], only))
+        if item is None or item.source != lane[1] or not self._is_ready(item):
+            return None
+        return item if item.not_before is None or item.not_before <= now else None
+
+    def _is_ready(self, item: Item) -> bool:
+        items = self._studies.get(item.study)
+        return (
+            items is not None
+            and items[0] is item
+            and item.study not in self._under_way
+            and (item.is_retry or item.study not in self._expected)
+        )

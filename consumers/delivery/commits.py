@@ -19,6 +19,7 @@ from schemas.errors import DestinationUnavailable
 from schemas.events import DeliveryStatus
 from schemas.headers import header
 from schemas.logs import fields
+from schemas.metrics import MetricName
 from schemas.topics import Topic
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,13 @@ class Commits:
 
     def _observe(self, settlement: Settlement) -> None:
         outcome = settlement.outcome
+        if settlement.forward is not None:
+            name: MetricName = (
+                "scanstream_delivery_retries_total"
+                if settlement.forward.is_retry
+                else "scanstream_delivery_dead_letters_total"
+            )
+            self._telemetry.count(name, destination=self._destination)
         if outcome is None:
             return
         status = outcome.status.value

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumers.defect import described
-from consumers.delivery.item import Item
-from consumers.destination import Destination
-from schemas.errors import ScanstreamError, TransientFailure
+from consumers.delivery.item import Subject
+from consumers.delivery.work import Work
+from consumers.destination import Destination, ReviewedDestination
+from schemas.errors import InvalidMessage, ScanstreamError, TransientFailure
 from schemas.events import ObjectOutcome
 
 
@@ -22,7 +23,7 @@ from schemas.events import ObjectOutcome
 class Delivered:
     """The destination answered about a result."""
 
-    item: Item
+    work: Work
     objects: tuple[ObjectOutcome, ...]
 
 
@@ -30,7 +31,7 @@ class Delivered:
 class Failed:
     """The destination raised."""
 
-    item: Item
+    work: Work
     error: ScanstreamError
 
 
@@ -57,14 +58,14 @@ class Crew:
 
     def __init__(self, destination: Destination, size: int) -> None:
         self._destination = destination
-        self._work: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[End] = queue.SimpleQueue()
         for number in range(size):
             threading.Thread(target=self._run, name=f"delivery-{number}", daemon=True).start()
 
-    def deliver(self, item: Item) -> None:
+    def deliver(self, work: Work) -> None:
         """Queue a result."""
-        self._work.put(item)
+        self._work.put(work)
 
     def probe(self) -> None:
         """Queue a probe."""
@@ -80,16 +81,25 @@ class Crew:
 
     def _run(self) -> None:
         while True:
-            item = self._work.get()
-            self._ends.put(self._probe() if item is None else self._deliver(item))
+            work = self._work.get()
+            self._ends.put(self._probe() if work is None else self._deliver(work))
 
-    def _deliver(self, item: Item) -> End:
+    def _deliver(self, work: Work) -> End:
         try:
-            return Delivered(item, self._destination.deliver(item.result))
+            return Delivered(work, self._tell(work.subject))
         except ScanstreamError as error:
-            return Failed(item, error)
+            return Failed(work, error)
         except Exception as error:  # noqa: BLE001 - one poisoned result must not stop all others
-            return Failed(item, _unexpected(error))
+            return Failed(work, _unexpected(error))
+
+    def _tell(self, subject: Subject) -> tuple[ObjectOutcome, ...]:
+        if subject.verdict is None:
+            return self._destination.deliver(subject.result)
+        if not isinstance(self._destination, ReviewedDestination):
+            raise InvalidMessage(
+                f"{self._destination.name} takes no verdicts: find out who wrote it to this topic"
+            )
+        return self._destination.review(subject.verdict)
 
     def _probe(self) -> End:
         try:

@@ -15,10 +15,18 @@ class Limits:
         Wait before attempt 2, 3, … of a result that failed; after the last one it is dead-lettered.
     concurrency
         Deliveries under way at once; results of one study never overlap.
-    buffered_per_partition
-        Results held in memory per partition, among which urgent ones overtake.
+    per_second
+        Most deliveries that start in a second; ``None`` for no limit.
+    read_ahead
+        Messages that are known beyond the oldest unfinished one, over all partitions, and among which urgent ones
+        overtake; about 600 bytes each.
+    held_bytes
+        Memory for the content of what was read ahead; the rest is read again when its turn comes.
     probe_first_s, probe_longest_s
         Wait before the first probe of a destination that is away, and the longest between two; doubling.
+    source_patience_s
+        How long a result waits for its source (see :class:`consumers.destination.SourceUnavailable`) before it is
+        dead-lettered; ``None`` for as long as it takes.
     max_consecutive_dead
         Dead letters in a row after which the writer stops.
     max_dead_share, dead_window
@@ -29,9 +37,12 @@ class Limits:
 
     retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)
     concurrency: int = 2
-    buffered_per_partition: int = 500
+    per_second: float | None = None
+    read_ahead: int = 100_000
+    held_bytes: int = 64 * 1024 * 1024
     probe_first_s: float = 0.25
     probe_longest_s: float = 30.0
+    source_patience_s: float | None = None
     max_consecutive_dead: int = 10
     max_dead_share: float = 0.2
     dead_window: int = 100

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from schemas.events import DeliveryOutcome, DeliveryStatus, InferenceResult, ObjectOutcome
+from consumers.delivery.item import Subject
+from schemas.events import DeliveryOutcome, DeliveryStatus, ObjectOutcome
 from schemas.ids import event_id
 
 NOTHING_TO_DO = "this destination wants nothing of this result"
@@ -31,7 +32,7 @@ def reason_of(objects: Sequence[ObjectOutcome]) -> str | None:
 
 
 def delivery_outcome(
-    result: InferenceResult,
+    subject: Subject,
     destination: str,
     attempt: int,
     now: datetime,
@@ -39,9 +40,9 @@ def delivery_outcome(
     objects: tuple[ObjectOutcome, ...] = (),
     reason: str | None = None,
 ) -> DeliveryOutcome:
-    """Outcome event of one result at one destination.
+    """Outcome event of one result, or verdict, at one destination.
 
-    Its id follows from result, destination and status: a second delivery after a crash is the same event, a
+    Its id follows from that event, destination and status: a second delivery after a crash is the same event, a
     success after a dead letter was replayed is another one.
 
     Parameters
@@ -49,8 +50,9 @@ def delivery_outcome(
     now
         When the destination confirmed, or refused.
     """
+    result = subject.result
     return DeliveryOutcome(
-        event_id=event_id("delivery", destination, result.event_id, status.value),
+        event_id=event_id("delivery", destination, subject.event_id, status.value),
         occurred_at=now,
         task_id=result.task_id,
         study_instance_uid=result.study_instance_uid,
@@ -59,7 +61,7 @@ def delivery_outcome(
         status=status,
         attempt=attempt,
         priority=result.priority,
-        latency_ms=max(0.0, (now - result.task_created_at).total_seconds() * 1000),
+        latency_ms=max(0.0, (now - subject.since).total_seconds() * 1000),
         objects=objects,
         reason=reason,
     )

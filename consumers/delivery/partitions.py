@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from consumers.delivery.item import Received
+from consumers.delivery.item import Place, Received
 from consumers.delivery.ledger import Ledger
 from producers.committed import committed_offsets
 from producers.kafka import kafka_errors
@@ -22,7 +23,7 @@ from schemas.logs import fields
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, int]
+_END_TIMEOUT_S: Final = 2.0
 
 
 class Partitions:
@@ -34,8 +35,8 @@ class Partitions:
         Reports the end of partitions (``enable.partition.eof``).
     retry
         The group's retry topic.
-    limit
-        Messages of one partition that may be unfinished.
+    read_ahead
+        Messages that may be unfinished, over all partitions.
     on_change
         Called after partitions came or went: whatever was read before is void.
     stop
@@ -43,14 +44,16 @@ class Partitions:
     """
 
     def __init__(
-        self, consumer: Consumer, retry: str, limit: int, on_change: Callable[[], None], stop: threading.Event
+        self, consumer: Consumer, retry: str, read_ahead: int, on_change: Callable[[], None], stop: threading.Event
     ) -> None:
         self._consumer = consumer
         self._retry = retry
-        self._limit = limit
+        self._read_ahead = read_ahead
         self._on_change = on_change
         self._stop = stop
         self._ledgers: dict[Place, Ledger] = {}
+        self._read_to: dict[Place, int] = {}
+        self._youngest_ms: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._retries_unread: set[Place] = set()
         self._epoch = 0
@@ -66,6 +69,10 @@ class Partitions:
     def catching_up(self) -> bool:
         """Whether retries of an earlier life are still being read: nothing newer may overtake them."""
         return any(len(self._ledgers[place]) < self._limit for place in self._retries_unread)
+
+    @property
+    def _limit(self) -> int:
+        return max(1, self._read_ahead // max(1, len(self._ledgers)))
 
     def reads_retry_of(self, received: Received) -> bool:
         """Whether we ourselves will read the retry of a message, and so can hold its study until then.
@@ -88,23 +95,54 @@ class Partitions:
         place = (message.topic() or "", -1 if partition is None else partition)
         error = message.error()
         if error is not None:
-            self._error(error, place)
+            self._error(error, place, message.offset())
             return None
         ledger = self._ledgers.get(place)
         offset = message.offset()
-        if ledger is None or offset is None or not ledger.take(offset):
+        if ledger is None or offset is None:
             return None
+        self._read_to[place] = max(self._read_to[place], offset + 1)
+        return self.received_of(message) if ledger.take(offset) else None
+
+    def received_of(self, message: Message) -> Received:
+        """A message as it was read, under the present assignment."""
+        place = (message.topic() or "", message.partition() or 0)
+        # clocks of producers differ, but within a partition the offset decides what is older
+        timestamp_ms = max(message.timestamp()[1], self._youngest_ms.get(place, 0))
+        self._youngest_ms[place] = timestamp_ms
         return Received(
             topic=place[0],
             partition=place[1],
-            offset=offset,
+            offset=message.offset() or 0,
             key=bytes_of(message.key()),
             value=bytes_of(message.value()),
             headers=headers_of(message),
-            timestamp_ms=message.timestamp()[1],
+            timestamp_ms=timestamp_ms,
             is_retry=place[0] == self._retry,
             epoch=self._epoch,
         )
+
+    def only(self, place: Place) -> int | None:
+        """Offset that alone may be delivered of a partition while its book is full; ``None`` where any may."""
+        ledger = self._ledgers.get(place)
+        return ledger.oldest if ledger is not None and ledger.is_full() else None
+
+    def has_read(self, place: Place, offset: int) -> bool:
+        """Whether everything before an offset was read; also of a partition that is not ours."""
+        return place not in self._read_to or self._read_to[place] >= offset
+
+    def end_of(self, place: Place) -> int:
+        """Offset after the last message of a partition now; 0 where it is not ours.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka did not say.
+        """
+        if place not in self._ledgers:
+            return 0
+        with kafka_errors("tell the end of a partition"):
+            return int(self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_END_TIMEOUT_S)[1])
 
     def is_current(self, received: Received) -> bool:
         """Whether a message was read under the present assignment."""
@@ -123,12 +161,9 @@ class Partitions:
         return positions
 
     def steer(self, *, hold: bool) -> None:
-        """Pause every partition (``hold``) or those of which enough is unfinished, and let the others run."""
-        wanted = {
-            place
-            for place, ledger in self._ledgers.items()
-            if hold or len(ledger) >= self._limit or ledger.is_full()
-        }
+        """Pause every partition (``hold``) or those of which enough was read ahead, and let the others run."""
+        limit = self._limit
+        wanted = {place for place, ledger in self._ledgers.items() if hold or len(ledger) >= limit}
         pause, resume = wanted - self._paused, self._paused - wanted
         if pause:
             self._consumer.pause([TopicPartition(*place) for place in sorted(pause)])
@@ -138,9 +173,11 @@ class Partitions:
 
     def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
-        self._ledgers = {}
+        self._ledgers, self._read_to, self._youngest_ms = {}, {}, {}
         for position in committed_offsets(consumer, partitions, self._stop):
-            self._ledgers[position.topic, position.partition] = Ledger(position.offset, position.metadata)
+            place = (position.topic, position.partition)
+            self._ledgers[place] = Ledger(position.offset, position.metadata)
+            self._read_to[place] = max(position.offset, 0)
         self._retries_unread = {place for place in self._ledgers if place[0] == self._retry}
         self._paused = set()
         self.assigned = True
@@ -152,15 +189,17 @@ class Partitions:
         # librdkafka keeps a partition paused that comes back after a rebalance
         consumer.resume(partitions)
         self._epoch += 1
-        self._ledgers = {}
+        self._ledgers, self._read_to, self._youngest_ms = {}, {}, {}
         self._retries_unread = set()
         self._paused = set()
         log.info("partitions revoked", extra=fields(partitions=len(partitions)))
         self._on_change()
 
-    def _error(self, error: KafkaError, place: Place) -> None:
+    def _error(self, error: KafkaError, place: Place, offset: int | None) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             self._retries_unread.discard(place)
+            if place in self._read_to and offset is not None:
+                self._read_to[place] = max(self._read_to[place], offset)
         elif error.fatal():
             raise PermanentRejection(
                 f"Kafka ended this consumer ({error.str()}): another process runs under the same name, "

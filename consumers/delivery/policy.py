@@ -3,7 +3,8 @@
 ::
 
     DestinationUnavailable     Wait: put it back, pause, probe; not counted as an attempt
-    SourceUnavailable          WaitForSource: put it back; results of other gateways go on; not counted either
+    SourceUnavailable          WaitForSource: put it back; results of other sources go on; not counted either, but
+                               DeadLetter once it waited longer than its writer's patience, if that has an end
     InvalidMessage             DeadLetter at once
     PermanentRejection         DeadLetter at once
     TransientFailure           Retry after 5, 30, 120 s, then DeadLetter
@@ -28,7 +29,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class WaitForSource:
-    """Nothing is wrong with the result or the destination: keep it until its gateway is back."""
+    """Nothing is wrong with the result or the destination: keep it until its source is back."""
 
     retry_after_s: float | None = None
 
@@ -48,7 +49,14 @@ class DeadLetter:
 Step = Wait | WaitForSource | Retry | DeadLetter
 
 
-def after_failure(error: ScanstreamError, attempt: int, now: datetime, delays_s: Sequence[float]) -> Step:
+def after_failure(
+    error: ScanstreamError,
+    attempt: int,
+    now: datetime,
+    delays_s: Sequence[float],
+    *,
+    patience_ends: datetime | None = None,
+) -> Step:
     """Decide about a result whose delivery failed.
 
     Parameters
@@ -61,8 +69,12 @@ def after_failure(error: ScanstreamError, attempt: int, now: datetime, delays_s:
         Present time, aware.
     delays_s
         Seconds before attempt 2, 3, …
+    patience_ends
+        Until when a result waits for its source; ``None`` for as long as it takes.
     """
     if isinstance(error, SourceUnavailable):
+        if patience_ends is not None and now >= patience_ends:
+            return DeadLetter()
         return WaitForSource(error.retry_after_s)
     if isinstance(error, DestinationUnavailable):
         return Wait(error.retry_after_s)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from consumers.delivery.item import Item, Received
+from consumers.delivery.item import Received
 from consumers.delivery.outcome import delivery_outcome, reason_of, status_of
+from consumers.delivery.work import Work
 from schemas import headers
 from schemas.errors import PermanentRejection, ScanstreamError
 from schemas.events import DeliveryOutcome, DeliveryStatus, ObjectOutcome
@@ -22,6 +23,7 @@ class Forward:
 
     topic: str
     headers: headers.Headers
+    is_retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,45 +50,45 @@ class Clerk:
         self._group = group
         self._destination = destination
 
-    def answered(self, item: Item, objects: tuple[ObjectOutcome, ...], now: datetime) -> Settlement:
+    def answered(self, work: Work, objects: tuple[ObjectOutcome, ...], now: datetime) -> Settlement:
         """The destination answered: an outcome, and a dead letter where it refused anything."""
         status = status_of(objects)
         outcome = delivery_outcome(
-            item.result, self._destination, item.received.attempt, now, status, objects, reason_of(objects)
+            work.subject, self._destination, work.received.attempt, now, status, objects, reason_of(objects)
         )
         refused = [one for one in objects if one.status is DeliveryStatus.FAILED]
         if not refused:
-            return Settlement(item.received, outcome)
+            return Settlement(work.received, outcome)
         error = PermanentRejection(refused[0].reason or "refused without a reason", refused[0].status_code)
-        return Settlement(item.received, outcome, self._dead_letter(item.received, error, now))
+        return Settlement(work.received, outcome, self._dead_letter(work.received, error, now))
 
-    def skipped(self, item: Item, reason: str, now: datetime) -> Settlement:
+    def skipped(self, work: Work, reason: str, now: datetime) -> Settlement:
         """There is nothing to deliver of this result."""
         outcome = delivery_outcome(
-            item.result, self._destination, item.received.attempt, now, DeliveryStatus.SKIPPED, reason=reason
+            work.subject, self._destination, work.received.attempt, now, DeliveryStatus.SKIPPED, reason=reason
         )
-        return Settlement(item.received, outcome)
+        return Settlement(work.received, outcome)
 
-    def given_up(self, item: Item, error: ScanstreamError, now: datetime) -> Settlement:
+    def given_up(self, work: Work, error: ScanstreamError, now: datetime) -> Settlement:
         """The result cannot be delivered: outcome ``failed`` and a dead letter."""
         outcome = delivery_outcome(
-            item.result,
+            work.subject,
             self._destination,
-            item.received.attempt,
+            work.received.attempt,
             now,
             DeliveryStatus.FAILED,
             reason=f"{type(error).__name__}: {error}"[:1000],
         )
-        return Settlement(item.received, outcome, self._dead_letter(item.received, error, now))
+        return Settlement(work.received, outcome, self._dead_letter(work.received, error, now))
 
     def unreadable(self, received: Received, error: ScanstreamError, now: datetime) -> Settlement:
         """The message is no result that we can read: a dead letter, without an outcome."""
         return Settlement(received, None, self._dead_letter(received, error, now))
 
-    def retry(self, item: Item, error: ScanstreamError, now: datetime, not_before: datetime) -> Settlement:
+    def retry(self, work: Work, error: ScanstreamError, now: datetime, not_before: datetime) -> Settlement:
         """Try again later."""
-        told = self._failure(item.received, error, now, not_before)
-        return Settlement(item.received, None, Forward(retry_topic(self._group), told))
+        told = self._failure(work.received, error, now, not_before)
+        return Settlement(work.received, None, Forward(retry_topic(self._group), told, is_retry=True))
 
     def _dead_letter(self, received: Received, error: ScanstreamError, now: datetime) -> Forward:
         return Forward(dlq_topic(self._group), self._failure(received, error, now, None))

@@ -1,7 +1,8 @@
-"""Gateways that are away → whose results wait. Pure; the clock is an argument.
+"""Sources that are away → whose results wait. Pure; the clock is an argument.
 
-A result names the gateway that holds its pixels. One gateway that is away, or gone for good, holds up only its own
-results: they wait, and one of them tries again after a growing while.
+A source is what only some of the results need: the gateway that holds their pixels, or the requester whom they are
+for. One that is away, or gone for good, holds up only its own results: they wait, and one of them tries again
+after a growing while.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class _Away:
 
 
 class Sources:
-    """State of every gateway that results came from.
+    """State of every source that was asked.
 
     Parameters
     ----------
@@ -35,24 +36,24 @@ class Sources:
         self._clock = clock
         self._away: dict[str, _Away] = {}
 
-    def may_try(self, source: str) -> bool:
-        """Whether a result of this gateway may be tried now."""
-        away = self._away.get(source)
+    def may_try(self, source: str | None) -> bool:
+        """Whether a result of this source may be tried now; one that nobody knows yet may."""
+        away = None if source is None else self._away.get(source)
         return away is None or self._clock() >= away.try_at
 
     def trying(self, source: str) -> None:
-        """Note that one result tries; the others of a gateway that was away wait for how it ends."""
+        """Note that one result tries; the others of a source that was away wait for how it ends."""
         away = self._away.get(source)
         if away is not None:
             away.try_at = self._clock() + self._longest_s
 
     def went(self, source: str, retry_after_s: float | None = None) -> bool:
-        """Note that the gateway did not answer; ``True`` where that is news."""
+        """Note that the source did not answer; ``True`` where that is news."""
         known = self._away.get(source)
         wait_s = self._first_s if known is None else min(known.wait_s * 2, self._longest_s)
         self._away[source] = _Away(wait_s, self._clock() + max(wait_s, min(retry_after_s or 0.0, LONGEST_ASKED_S)))
         return known is None
 
     def answered(self, source: str) -> bool:
-        """Note that the gateway is there; ``True`` where that is news."""
+        """Note that the source is there; ``True`` where that is news."""
         return self._away.pop(source, None) is not None

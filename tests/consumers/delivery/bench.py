@@ -18,7 +18,7 @@ from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
-from schemas.events import DeliveryOutcome, DeliveryStatus, InferenceResult, ObjectOutcome
+from schemas.events import Adjudication, DeliveryOutcome, DeliveryStatus, InferenceResult, ObjectOutcome
 from schemas.headers import cloud_event
 from schemas.settings import KafkaSettings, ProcessSettings
 from schemas.topics import Priority, Topic, dlq_topic, retry_topic
@@ -50,6 +50,7 @@ class Scripted:
     delivered: list[tuple[str, int]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     probes: int = 0
+    wants_failures: bool = False
 
     def deliver(self, result: InferenceResult) -> tuple[ObjectOutcome, ...]:
         started = time.time()
@@ -61,6 +62,16 @@ class Scripted:
     def probe(self) -> None:
         self.probes += 1
         self.prober()
+
+
+@dataclass
+class Reviewed(Scripted):
+    """A destination that is also told of verdicts, and remembers them as results of revision -1, -2, …"""
+
+    def review(self, adjudication: Adjudication) -> tuple[ObjectOutcome, ...]:
+        assert adjudication.result is not None
+        self.delivered.append((adjudication.study_instance_uid, -adjudication.result.revision))
+        return STORED
 
 
 @dataclass
@@ -82,13 +93,18 @@ class Bench:
         self._outcomes_from = self._ends(Topic.DELIVERY)
         config = consumer_config(self.settings, "bench", self.group)
         consumer = new_consumer(config)
-        consumer.commit(offsets=self._ends(Topic.RESULTS), asynchronous=False)
+        consumer.commit(offsets=self._ends(Topic.RESULTS) + self._ends(Topic.REVIEW), asynchronous=False)
         consumer.close()
         self._publisher = EventPublisher(self.settings, Codec(), "/test/node/bench", Telemetry())
 
     def send(self, *results: InferenceResult) -> None:
         for result in results:
             self._publisher.publish(Topic.RESULTS, result.study_instance_uid, result)
+        self._publisher.flush()
+
+    def judge(self, *verdicts: Adjudication) -> None:
+        for verdict in verdicts:
+            self._publisher.publish(Topic.REVIEW, verdict.study_instance_uid, verdict)
         self._publisher.flush()
 
     def send_bytes(self, value: bytes) -> None:

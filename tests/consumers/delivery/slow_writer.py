@@ -18,6 +18,8 @@ from tests.consumers.delivery.bench import QUICK, STORED
 class Noting:
     """Writes a line for each delivery; with ``hang`` it never returns afterwards."""
 
+    wants_failures = False
+
     def __init__(self, name: str, file: Path, *, hang: bool) -> None:
         self.name = name
         self._file = file

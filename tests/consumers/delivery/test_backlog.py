@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from consumers.delivery.backlog import Backlog
 from schemas.topics import Priority
-from tests.consumers.delivery.items import item, retry_of
+from tests.consumers.delivery.items import item, retry_of, verdict
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
@@ -87,6 +88,77 @@ def test_clearing_keeps_a_delivery_under_way_marked() -> None:
     assert backlog.next(NOW) is None
 
 
+def test_a_verdict_follows_the_result_that_is_older() -> None:
+    backlog = Backlog()
+    late, early = verdict("study", 0, timestamp_ms=2000), item("study", 7, timestamp_ms=1500)
+    backlog.add(late)
+    backlog.add(early)
+    assert backlog.next(NOW) is early
+    backlog.finished("study")
+    assert backlog.next(NOW) is late
+
+
+def test_a_verdict_goes_behind_its_result_even_where_clocks_differ() -> None:
+    backlog = Backlog()
+    late, its_result = verdict("study", 0, timestamp_ms=2000), item("study", 7, timestamp_ms=9000)
+    newer = item("study", 8, timestamp_ms=9001)
+    for one in (late, its_result, newer):
+        backlog.add(one)
+    assert backlog.next(NOW) is late
+    assert backlog.put_behind(late, "result-7")
+    order = []
+    while chosen := backlog.next(NOW):
+        order.append(chosen)
+        backlog.finished("study")
+    assert order == [its_result, late, newer]
+
+
+def test_a_verdict_whose_result_is_delivered_already_stays_under_way() -> None:
+    backlog = Backlog()
+    late = verdict("study", 0, timestamp_ms=2000)
+    backlog.add(late)
+    assert backlog.next(NOW) is late
+    assert not backlog.put_behind(late, "result-7")
+
+
+def test_what_waits_for_a_source_lets_others_pass_and_comes_first_again() -> None:
+    backlog = Backlog()
+    first, second = item("a", 0), item("b", 1)
+    backlog.add(first)
+    backlog.add(second)
+    assert backlog.next(NOW) is first
+    first.source = "gone:1"
+    backlog.put_back(first)
+    assert backlog.next(NOW, may_try=lambda source: source != "gone:1") is second
+    assert backlog.next(NOW, may_try=lambda source: source != "gone:1") is None
+    assert backlog.next(NOW) is first
+
+
+def test_of_a_partition_with_a_full_book_only_the_oldest_may_go() -> None:
+    backlog = Backlog()
+    oldest, urgent = item("a", 0, Priority.P4_ROUTINE), item("b", 1, Priority.P1_EMERGENCY)
+    backlog.add(oldest)
+    backlog.add(urgent)
+    assert backlog.next(NOW, only=lambda _: 0) is oldest
+    assert backlog.next(NOW, only=lambda _: 0) is None
+    assert backlog.next(NOW) is urgent
+
+
+def test_choosing_among_a_hundred_thousand_is_quick() -> None:
+    backlog = Backlog()
+    for offset in range(100_000):
+        backlog.add(item(f"study-{offset}", offset, Priority.P4_ROUTINE))
+    urgent = item("urgent", 100_000, Priority.P1_EMERGENCY)
+    backlog.add(urgent)
+    assert backlog.next(NOW) is urgent
+    started = time.process_time()
+    for _ in range(1000):
+        chosen = backlog.next(NOW)
+        assert chosen is not None
+        backlog.finished(chosen.study)
+    assert time.process_time() - started < 2.0, "two milliseconds each, where it takes a few microseconds"
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(list(Priority))), max_size=40))
 def test_every_result_comes_out_once_and_each_study_in_order(given_items: list[tuple[int, Priority]]) -> None:
     backlog = Backlog()
@@ -96,7 +168,7 @@ def test_every_result_comes_out_once_and_each_study_in_order(given_items: list[t
     while chosen := backlog.next(NOW):
         out.append(chosen)
         backlog.finished(chosen.study)
-    assert sorted(one.received.offset for one in out) == list(range(len(given_items)))
+    assert sorted(one.offset for one in out) == list(range(len(given_items)))
     for study in {one.study for one in out}:
-        offsets = [one.received.offset for one in out if one.study == study]
+        offsets = [one.offset for one in out if one.study == study]
         assert offsets == sorted(offsets)

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from consumers.delivery.item import Subject
 from consumers.delivery.outcome import NOTHING_TO_DO, status_of
 from consumers.delivery.settle import Clerk
 from schemas.errors import InvalidMessage, TransientFailure
 from schemas.events import DeliveryStatus, ObjectOutcome
 from schemas.headers import header
-from tests.consumers.delivery.items import item, received, retry_of
+from tests.consumers.delivery.items import TEMPLATE, adjudication, item, received, retry_of, verdict, work
 from tests.consumers.results import FINISHED
 
 NOW = FINISHED + timedelta(seconds=2)
@@ -39,7 +40,7 @@ def test_status_is_that_of_the_objects(given: tuple[DeliveryStatus, ...], expect
 
 
 def test_stored_is_an_outcome_and_nothing_else() -> None:
-    settled = CLERK.answered(item("study", 0), objects(DeliveryStatus.STORED), NOW)
+    settled = CLERK.answered(work(item("study", 0)), objects(DeliveryStatus.STORED), NOW)
     assert settled.forward is None
     assert settled.outcome is not None
     assert settled.outcome.status is DeliveryStatus.STORED
@@ -48,15 +49,15 @@ def test_stored_is_an_outcome_and_nothing_else() -> None:
 
 
 def test_a_second_delivery_is_the_same_event() -> None:
-    first = CLERK.answered(item("study", 0), objects(DeliveryStatus.STORED), NOW)
-    second = CLERK.answered(item("study", 5), objects(DeliveryStatus.STORED), NOW + timedelta(seconds=9))
+    first = CLERK.answered(work(item("study", 0)), objects(DeliveryStatus.STORED), NOW)
+    second = CLERK.answered(work(item("study", 5)), objects(DeliveryStatus.STORED), NOW + timedelta(seconds=9))
     assert first.outcome is not None
     assert second.outcome is not None
     assert first.outcome.event_id == second.outcome.event_id
 
 
 def test_a_partly_refused_result_is_kept_as_a_dead_letter() -> None:
-    settled = CLERK.answered(item("study", 4), objects(DeliveryStatus.STORED, DeliveryStatus.FAILED), NOW)
+    settled = CLERK.answered(work(item("study", 4)), objects(DeliveryStatus.STORED, DeliveryStatus.FAILED), NOW)
     assert settled.outcome is not None
     assert settled.outcome.status is DeliveryStatus.PARTIAL
     assert settled.outcome.reason == "because 1"
@@ -66,7 +67,7 @@ def test_a_partly_refused_result_is_kept_as_a_dead_letter() -> None:
 
 
 def test_nothing_to_do_is_said() -> None:
-    settled = CLERK.answered(item("study", 0), (), NOW)
+    settled = CLERK.answered(work(item("study", 0)), (), NOW)
     assert settled.outcome is not None
     assert (settled.outcome.status, settled.outcome.reason) == (DeliveryStatus.SKIPPED, NOTHING_TO_DO)
 
@@ -75,7 +76,7 @@ def test_a_retry_keeps_its_first_place_and_counts_attempts() -> None:
     first = item("study", 7)
     later = NOW + timedelta(seconds=5)
     again = retry_of(first, 0, later)
-    settled = CLERK.retry(again, TransientFailure("again"), NOW, later)
+    settled = CLERK.retry(work(again), TransientFailure("again"), NOW, later)
     assert settled.outcome is None
     assert settled.forward is not None
     told = settled.forward.headers
@@ -86,7 +87,7 @@ def test_a_retry_keeps_its_first_place_and_counts_attempts() -> None:
 
 
 def test_a_dead_letter_carries_place_reason_and_attempt() -> None:
-    settled = CLERK.given_up(item("study", 7), InvalidMessage("the mask is empty"), NOW)
+    settled = CLERK.given_up(work(item("study", 7)), InvalidMessage("the mask is empty"), NOW)
     assert settled.outcome is not None
     assert settled.outcome.status is DeliveryStatus.FAILED
     assert settled.outcome.reason == "InvalidMessage: the mask is empty"
@@ -105,3 +106,13 @@ def test_headers_of_a_replayed_dead_letter_do_not_count_as_attempts() -> None:
     assert settled.outcome is None
     assert settled.forward is not None
     assert header(settled.forward.headers, "scanstream_offset") == "3"
+
+
+def test_the_outcome_of_a_verdict_follows_from_the_verdict_and_counts_from_it() -> None:
+    of_result = CLERK.answered(work(item("study", 0)), objects(DeliveryStatus.STORED), NOW)
+    told = Subject(TEMPLATE, adjudication(TEMPLATE))
+    of_verdict = CLERK.answered(work(verdict("study", 1, 2000), told), objects(DeliveryStatus.STORED), NOW)
+    assert of_result.outcome is not None
+    assert of_verdict.outcome is not None
+    assert of_verdict.outcome.event_id != of_result.outcome.event_id
+    assert of_verdict.outcome.latency_ms == 2000

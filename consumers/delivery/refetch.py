@@ -1,0 +1,52 @@
+"""Place of a message → the message again, and those that follow it, without the consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from consumers.delivery.item import Item, Received
+from producers.kafka import kafka_errors
+from schemas.errors import DestinationUnavailable
+
+#: Messages that one reading brings, at most.
+BATCH: Final = 200
+
+_PATIENCE_S: Final = 2.0
+
+
+class Refetch:
+    """Reads messages a second time.
+
+    Parameters
+    ----------
+    consumer
+        A client that belongs to no group; it is only ever assigned by us.
+    received_of
+        Message → what the writer works with.
+    """
+
+    def __init__(self, consumer: Consumer, received_of: Callable[[Message], Received]) -> None:
+        self._consumer = consumer
+        self._received_of = received_of
+
+    def read(self, item: Item) -> Iterator[Received]:
+        """The message of an item and what is at hand of those behind it; another one first where it is gone.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka did not answer in time.
+        """
+        with kafka_errors("read a message again"):
+            self._consumer.assign([TopicPartition(*item.place, item.offset)])
+            message = self._consumer.poll(_PATIENCE_S)
+            if message is None:
+                raise DestinationUnavailable("Kafka did not give a message again in time: check the broker")
+            for _ in range(BATCH):
+                if message is None or message.error() is not None:
+                    break
+                yield self._received_of(message)
+                message = self._consumer.poll(0)
