@@ -35,11 +35,12 @@ from schemas.events import (
     Measurement,
     ResultOutcome,
 )
-from schemas.terminology import Language, phrase
+from schemas.terminology import Language, Phrase, phrase
 
-STUDY: Final = Code("113014", "DCM", "DICOM Study")
-REPORT_TEXT: Final = Code("59776-5", "LN", "Procedure findings")
-FINDING: Final = Code("121071", "DCM", "Finding")
+#: As IHE Results Distribution spells it, in every language, because receivers compare all of it.
+STUDY: Final[Value] = ("113014", "DICOM Study", "DCM")
+_FINDING: Final = Code("121071", "DCM", "Finding")
+_LOCAL: Final = "99SCANSTREAM"
 _NEGATIVE: Final = Code("260385009", "SCT", "Negative")
 _ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
 _ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
@@ -48,7 +49,6 @@ _PERCENT: Final = Code("%", "UCUM", "Percent")
 _SITE: Final = Code("363698007", "SCT", "Finding Site")
 _LATERALITY: Final = Code("272741003", "SCT", "Laterality")
 _TRACKING: Final = Code("112040", "DCM", "Tracking Unique Identifier")
-_CATEGORY: Final = Code("category", "99SCANSTREAM", "Category of finding")
 _SIDES: Final[dict[Laterality, Code]] = {
     Laterality.LEFT: Code("7771000", "SCT", "Left"),
     Laterality.RIGHT: Code("24028007", "SCT", "Right"),
@@ -64,7 +64,7 @@ class Row:
     """One OBX before it has its number; ``notes`` follow it as NTE."""
 
     value_type: str
-    code: Code
+    name: Value
     value: Field
     status: str
     sub_id: str = ""
@@ -116,7 +116,7 @@ def _fields(
     return {
         1: str(index),
         2: row.value_type,
-        3: coded(row.code, language),
+        3: row.name,
         4: row.sub_id,
         5: row.value,
         6: coded(row.unit, language) if row.unit else None,
@@ -133,16 +133,17 @@ def _fields(
 def _rows(result: InferenceResult, language: Language, verdict: Adjudication | None) -> Iterator[Row]:
     reported = status.of_report(result)
     yield Row("ST", STUDY, result.study_instance_uid, status.ORDER_DETAIL)
+    text_name: Value = ("59776-5", phrase(Phrase.FINDINGS_TITLE, language), "LN")
     parts = _parts(wording.summary(result, language))
     for index, text in enumerate(parts, 1):
-        yield Row("FT", REPORT_TEXT, Formatted(text), reported, f"T{index}" if len(parts) > 1 else "")
-    yield Row("ST", _ALGORITHM_NAME, result.model.name, reported)
-    yield Row("ST", _ALGORITHM_VERSION, result.model.version, reported)
+        yield Row("FT", text_name, Formatted(text), reported, f"T{index}" if len(parts) > 1 else "")
+    yield Row("ST", coded(_ALGORITHM_NAME, language), result.model.name, reported)
+    yield Row("ST", coded(_ALGORITHM_VERSION, language), result.model.version, reported)
     for index, measurement in enumerate(result.quality, 1):
-        yield _measured(measurement, reported, f"0.{index}")
+        yield replace(_measured(measurement, reported, language), sub_id=f"0.{index}")
     if result.outcome is not ResultOutcome.COULD_NOT_RUN and not result.findings:
         said = status.of_finding(result.decision)
-        nothing = Row("CWE", FINDING, coded(_NEGATIVE, language), said, "1")
+        nothing = Row("CWE", coded(_FINDING, language), coded(_NEGATIVE, language), said, "1")
         yield _judged(nothing, result.event_id, verdict)
     for index, finding in enumerate(result.findings, 1):
         head, *details = _about(finding, str(index), language)
@@ -160,30 +161,31 @@ def _judged(row: Row, finding_id: str, verdict: Adjudication | None) -> Row:
 def _about(finding: Finding, sub_id: str, language: Language) -> Iterator[Row]:
     said = status.of_finding(finding.decision)
     flag = None if said == status.WRONG else _FLAGS.get(finding.category)
-    yield Row("CWE", FINDING, coded(finding.code, language), said, sub_id, flag=flag, notes=finding.warnings)
+    found = coded(finding.code, language)
+    yield Row("CWE", coded(_FINDING, language), found, said, sub_id, flag=flag, notes=finding.warnings)
     for index, row in enumerate(_details(finding, said, language), 1):
         yield replace(row, sub_id=f"{sub_id}.{index}")
 
 
 def _details(finding: Finding, said: str, language: Language) -> Iterator[Row]:
-    category = phrase(wording.CATEGORIES[finding.category], language)
-    yield Row("CWE", _CATEGORY, (finding.category.value, category, _CATEGORY.scheme), said)
-    yield Row("ST", _TRACKING, finding.tracking_uid, said)
+    category = (finding.category.value, phrase(wording.CATEGORIES[finding.category], language), _LOCAL)
+    yield Row("CWE", ("category", phrase(Phrase.CATEGORY, language), _LOCAL), category, said)
+    yield Row("ST", coded(_TRACKING, language), finding.tracking_uid, said)
     if finding.probability is not None:
-        yield _measured(Measurement(_CERTAINTY, finding.probability * 100, _PERCENT), said)
+        yield _measured(Measurement(_CERTAINTY, finding.probability * 100, _PERCENT), said, language)
     if finding.site is not None:
-        yield Row("CWE", _SITE, coded(finding.site, language), said)
+        yield Row("CWE", coded(_SITE, language), coded(finding.site, language), said)
     if finding.laterality is not None:
-        yield Row("CWE", _LATERALITY, coded(_SIDES[finding.laterality], language), said)
+        yield Row("CWE", coded(_LATERALITY, language), coded(_SIDES[finding.laterality], language), said)
     for item in finding.characteristics:
-        yield Row("CWE", item.name, coded(item.value, language), said)
+        yield Row("CWE", coded(item.name, language), coded(item.value, language), said)
     for measurement in finding.measurements:
-        yield _measured(measurement, said)
+        yield _measured(measurement, said, language)
 
 
-def _measured(measurement: Measurement, said: str, sub_id: str = "") -> Row:
-    value = number(measurement.value)
-    row = Row("NM", measurement.code, value, said, sub_id, unit=measurement.unit, method=measurement.method)
+def _measured(measurement: Measurement, said: str, language: Language) -> Row:
+    name, value = coded(measurement.code, language), number(measurement.value)
+    row = Row("NM", name, value, said, unit=measurement.unit, method=measurement.method)
     if not math.isfinite(measurement.value):
         return replace(row, status=status.NOT_OBTAINED)
     return row if value is not None else replace(row, value_type="ST", value=str(measurement.value))

@@ -35,18 +35,24 @@ def authority(root: Path, name: str = "ca") -> Certificate:
     return made
 
 
-def signed(root: Path, name: str, by: Certificate, password: str | None = None) -> Certificate:
-    """A certificate of a device, with an encrypted key when a password is given."""
+def signed(
+    root: Path, name: str, by: Certificate, password: str | None = None, *, address: str = "", days: int = 2
+) -> Certificate:
+    """A certificate of a device, with an encrypted key when a password is given.
+
+    ``address`` is an IP address that it names; negative ``days`` make one that has expired.
+    """
     made = Certificate(root / f"{name}.pem", root / f"{name}.key")
     request = root / f"{name}.csr"
     secrecy = ["-nodes"] if password is None else ["-passout", f"pass:{password}"]
+    names = ["-addext", f"subjectAltName=IP:{address}"] if address else []
     _openssl(
-        "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *secrecy, "-subj", f"/CN={name}",
+        "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", *secrecy, "-subj", f"/CN={name}", *names,
         "-keyout", str(made.key), "-out", str(request),
     )  # fmt: skip
     _openssl(
         "x509", "-req", "-in", str(request), "-CA", str(by.certificate), "-CAkey", str(by.key),
-        "-CAcreateserial", "-days", "2", "-out", str(made.certificate),
+        "-CAcreateserial", "-days", str(days), "-copy_extensions", "copy", "-out", str(made.certificate),
     )  # fmt: skip
     return made
 
