@@ -70,6 +70,8 @@ class Phrase(StrEnum):
     LIMITATIONS_TEXT = "limitations_text"
     REASON = "reason"
     MORE_FINDINGS = "more_findings"
+    MORE_WARNINGS = "more_warnings"
+    KEY_IMAGES_LEFT_OUT = "key_images_left_out"
     NO_LOCATION = "no_location"
     LOCATION_IN_PATIENT = "location_in_patient"
 
