@@ -14,71 +14,78 @@ from pydicom.sequence import Sequence
 
 from consumers.dicom.concepts import ARTIFICIAL_INTELLIGENCE, DEVICE, PROCESSING_EQUIPMENT
 from consumers.dicom.identity import ObjectIdentity
+from consumers.dicom.texts import long_string, short_text, unlimited_text
 from schemas.events import InferenceResult, ModelIdentity
 
 #: (0008,0070) of everything that we make: our gateway knows its own objects by it and starts no inference on them.
 MANUFACTURER: Final = "scanstream"
 
 _LIBRARY: Final = "Highdicom open-source contributors"
-_ST_LENGTH: Final = 1024
 
 
 def general_equipment(model: ModelIdentity) -> dict[str, Any]:
     """Enhanced General Equipment module (PS3.3 C.7.5.2), all four attributes with a value (type 1)."""
     return {
         "manufacturer": MANUFACTURER,
-        "manufacturer_model_name": model.name[:64],
-        "software_versions": model.version[:64],
-        "device_serial_number": model.sha256[:16] or model.device_uid,
+        "manufacturer_model_name": _name(model),
+        "software_versions": _version(model),
+        "device_serial_number": long_string(model.sha256[:16], model.device_uid),
     }
 
 
 def contributing_equipment(result: InferenceResult, identity: ObjectIdentity) -> Any:
     """Item of Contributing Equipment Sequence (0018,A001) for the algorithm, with its Device UID (0018,1002)."""
     model = result.model
-    said = "; ".join(part for part in (result.limitations, *result.warnings) if part)
+    warned = (*result.warnings, *result.image_quality_warnings, *result.out_of_domain_warnings)
+    said = "; ".join(part for part in (result.limitations, *warned) if part)
     item = hd.ContributingEquipment(
-        model.manufacturer[:64],
+        _manufacturer(model),
         PROCESSING_EQUIPMENT,
-        manufacturer_model_name=model.name[:64],
-        software_versions=model.version[:64],
+        manufacturer_model_name=_name(model),
+        software_versions=_version(model),
         contribution_datetime=identity.date_time,
-        contribution_description=said[:_ST_LENGTH] or None,
+        contribution_description=short_text(said) or None,
     )
     item.DeviceUID = model.device_uid
+    if model.udi:
+        udi = Dataset()
+        udi.UniqueDeviceIdentifier = unlimited_text(model.udi)
+        udi.DeviceDescription = _name(model)
+        item.UDISequence = Sequence([udi])
     return item
 
 
 def algorithm_sequence(model: ModelIdentity) -> Any:
     """Algorithm Identification macro (PS3.3 10.16) of a segment."""
     return hd.AlgorithmIdentificationSequence(
-        name=model.name[:64],
+        name=_name(model),
         family=ARTIFICIAL_INTELLIGENCE,
-        version=model.version[:64],
-        source=model.manufacturer[:64],
+        version=_version(model),
+        source=_manufacturer(model),
     )
 
 
 def algorithm_template(model: ModelIdentity) -> Any:
     """Algorithm Identification (PS3.16 TID 4019) of a measurement."""
     return hd.sr.AlgorithmIdentification(
-        name=model.name, version=model.version, family=ARTIFICIAL_INTELLIGENCE, manufacturer=model.manufacturer
+        name=_name(model),
+        version=_version(model),
+        family=ARTIFICIAL_INTELLIGENCE,
+        manufacturer=_manufacturer(model),
     )
 
 
 def observer(model: ModelIdentity) -> Any:
-    """Observation context of a device (PS3.16 TID 1001, 1004)."""
-    return hd.sr.ObservationContext(
-        observer_device_context=hd.sr.ObserverContext(
-            observer_type=DEVICE,
-            observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
-                uid=model.device_uid,
-                name=model.name,
-                manufacturer_name=model.manufacturer,
-                model_name=model.name,
-                serial_number=general_equipment(model)["device_serial_number"],
-            ),
-        )
+    """Observer context of a device (PS3.16 TID 1002, 1004)."""
+    return hd.sr.ObserverContext(
+        observer_type=DEVICE,
+        observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+            uid=model.device_uid,
+            name=_name(model),
+            manufacturer_name=_manufacturer(model),
+            model_name=_name(model),
+            serial_number=general_equipment(model)["device_serial_number"],
+        ),
     )
 
 
@@ -94,3 +101,15 @@ def finish(dataset: Dataset, identity: ObjectIdentity) -> None:
     dataset.ContributingEquipmentSequence = Sequence(
         item for item in dataset.ContributingEquipmentSequence if item.get("Manufacturer") != _LIBRARY
     )
+
+
+def _name(model: ModelIdentity) -> str:
+    return long_string(model.name, "unnamed")
+
+
+def _version(model: ModelIdentity) -> str:
+    return long_string(model.version, "unknown")
+
+
+def _manufacturer(model: ModelIdentity) -> str:
+    return long_string(model.manufacturer, "unknown")

@@ -1,16 +1,18 @@
 """Findings of a result → a structured report (PS3.16 TID 1500, "Imaging Measurement Report").
 
-The SOP class is Comprehensive 3D SR, the one that IHE AIR lists for results. A finding with a segment becomes a
-volumetric ROI group (TID 1411) that refers to the SEG; one without becomes a measurement group (TID 1501) over the
-source images; a run that found nothing says so in a group of its own ("Finding: Absent"), which is not the same as
-no report.
+Comprehensive 3D SR is the SOP class that IHE AIR lists for results. Comprehensive SR is the older one for systems
+that do not take it: it has no coordinates in the patient, and those are only mentioned there, as a comment; they
+are not projected onto an image, which would claim to know one.
+
+Each finding is one or more measurement groups (:mod:`consumers.dicom.report_groups`). A run that found nothing
+says so in a group of its own ("Finding: Absent"), which is not the same as no report. What is about the whole run
+stands at the end: warnings and limitations as comments, and quality metrics, by which TID 1500 is extended.
 The report is complete, preliminary and unverified: only a person verifies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import highdicom as hd
 from pydicom import Dataset
@@ -20,11 +22,13 @@ from consumers.dicom.identity import identity
 from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
 from consumers.dicom.prior import Prior, predecessors
-from schemas.events import Finding, InferenceResult, Measurement
+from consumers.dicom.report_groups import Surroundings, cited, comment, groups, measurement
+from consumers.dicom.texts import long_string
+from schemas.events import InferenceResult
 from schemas.ids import dicom_uid
-from schemas.terminology import Language
+from schemas.terminology import Language, Phrase, phrase
 
-SERIES_NUMBER = 9002
+_SERIES_NUMBERS: Final = {ObjectKind.SR: 9002, ObjectKind.SR_2D: 9008}
 
 
 def report(
@@ -48,95 +52,101 @@ def report(
     kind
         ``SR`` (Comprehensive 3D SR) or ``SR_2D`` (Comprehensive SR).
     language
-        Of the texts.
+        Of comments and descriptions; also named in the document (TID 1204).
     prior
         The report that this one replaces.
+
+    Raises
+    ------
+    InvalidMessage
+        A finding refers to an image that the result does not have, or a code or location of it is incomplete.
     """
-    sources, segmentation = material.sources, segments
+    sources = material.sources
     made = identity(result, kind, sources[0], language, prior)
-    groups = [_group(finding, result, sources, segmentation) for finding in result.findings]
-    content = hd.sr.MeasurementReport(
-        observation_context=equipment.observer(result.model),
-        procedure_reported=_procedure(sources[0]),
-        imaging_measurements=groups or [_nothing_found(result, sources)],
-    )
-    sop_class = hd.sr.Comprehensive3DSR if kind == ObjectKind.SR else hd.sr.ComprehensiveSR
-    dataset = sop_class(
-        evidence=[*sources, *([] if segmentation is None else [segmentation])],
-        content=content[0],
+    title = phrase(Phrase.REPORT_TITLE_MODEL, language, model=f"{result.model.name} {result.model.version}")
+    sop_class = hd.sr.Comprehensive3DSR if kind is ObjectKind.SR else hd.sr.ComprehensiveSR
+    root = _content(result, material, segments, kind, language)
+    # highdicom copies the tree twice and searches it for references to images, all of which are found already.
+    tree, root.ContentSequence = root.ContentSequence, root.ContentSequence[:1]
+    dataset: Dataset = sop_class(
+        evidence=[*sources, *([] if segments is None else [segments])],
+        content=root,
         series_instance_uid=made.series_instance_uid,
-        series_number=SERIES_NUMBER,
+        series_number=_SERIES_NUMBERS[kind],
         sop_instance_uid=made.sop_instance_uid,
         instance_number=1,
         is_complete=True,
         is_final=False,
         is_verified=False,
-        series_description=f"{result.model.name} {result.model.version} report"[:64],
+        series_description=long_string(title),
         contributing_equipment=[equipment.contributing_equipment(result, made)],
         **equipment.general_equipment(result.model),
     )
+    dataset.ContentSequence = tree
     if prior is not None:
         dataset.PredecessorDocumentsSequence = predecessors(prior)
+    if result.findings:
+        dataset.CodingSchemeIdentificationSequence = [concepts.private_scheme()]
     equipment.finish(dataset, made)
     return dataset
 
 
-def _group(
-    finding: Finding, result: InferenceResult, sources: Sequence[Dataset], segmentation: Dataset | None
-) -> Any:
-    said = {
-        "tracking_identifier": hd.sr.TrackingIdentifier(finding.tracking_uid, finding.tracking_id),
-        "finding_type": concepts.concept(finding.code),
-        "algorithm_id": equipment.algorithm_template(result.model),
-        "finding_sites": None if finding.site is None else [hd.sr.FindingSite(concepts.concept(finding.site))],
-    }
-    on_segment = segmentation is not None and finding.segment_number is not None
-    measurements = [_measurement(item, on_segment=on_segment) for item in finding.measurements]
-    if finding.probability is not None:
-        percent = round(100 * finding.probability, 3)
-        measurements.append(hd.sr.Measurement(concepts.CERTAINTY_OF_FINDING, percent, concepts.PERCENT))
-    if segmentation is None or finding.segment_number is None:
-        return hd.sr.MeasurementsAndQualitativeEvaluations(
-            **said, measurements=measurements, source_images=_cited(sources)
-        )
-    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        **said,
-        measurements=measurements,
-        referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=segmentation.SOPClassUID,
-            sop_instance_uid=segmentation.SOPInstanceUID,
-            segment_number=finding.segment_number,
-            source_series=hd.sr.SourceSeriesForSegmentation(result.series_instance_uid),
+def _content(
+    result: InferenceResult, material: Material, segments: Dataset | None, kind: ObjectKind, language: Language
+) -> Dataset:
+    images = {str(source.SOPInstanceUID): source for source in material.sources}
+    around = Surroundings(material, images, segments, in_space=kind is ObjectKind.SR, language=language)
+    measured = [group for finding in result.findings for group in groups(finding, around)]
+    if not measured:
+        measured.append(_nothing_found(result, material, language))
+    root = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(observer_device_context=equipment.observer(result.model)),
+        procedure_reported=_procedure(material.sources[0]),
+        imaging_measurements=measured,
+        language_of_content_item_and_descendants=hd.sr.LanguageOfContentItemAndDescendants(
+            concepts.LANGUAGES[language]
         ),
+    )[0]
+    # The algorithm is that of all groups (TID 1500 row 7), which need not repeat it.
+    container = root.ContentSequence[-1].ContentSequence
+    for place, item in enumerate(equipment.algorithm_template(result.model)):
+        container.insert(place, item)
+    root.ContentSequence.append(_about_the_run(result, language))
+    return root
+
+
+def _about_the_run(result: InferenceResult, language: Language) -> Any:
+    """Texts and quality metrics about the whole result (TID 1500 rows 12 and 14)."""
+    said = [phrase(Phrase.PRELIMINARY, language, model=f"{result.model.name} {result.model.version}")]
+    if not result.findings:
+        said.append(phrase(Phrase.NOTHING_FOUND, language))
+    if result.limitations:
+        said.append(phrase(Phrase.LIMITATIONS_TEXT, language, text=result.limitations))
+    for key, texts in (
+        (Phrase.WARNING, result.warnings),
+        (Phrase.IMAGE_QUALITY_WARNING, result.image_quality_warnings),
+        (Phrase.OUT_OF_DOMAIN_WARNING, result.out_of_domain_warnings),
+    ):
+        said += [phrase(key, language, text=text) for text in texts]
+    container = hd.sr.ContainerContentItem(
+        concepts.QUALITATIVE_EVALUATIONS, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS
     )
+    container.ContentSequence = hd.sr.ContentSequence([comment(text) for text in said])
+    for item in result.quality:
+        container.ContentSequence.extend(measurement(item))
+    return container
 
 
-def _measurement(item: Measurement, *, on_segment: bool) -> Any:
-    """One number; a volume over a segment also says how it was found (PS3.16 CID 7474)."""
-    is_volume = (item.code.value, item.code.scheme) == (concepts.VOLUME.value, concepts.VOLUME.scheme_designator)
-    return hd.sr.Measurement(
-        name=concepts.concept(item.code),
-        value=item.value,
-        unit=concepts.concept(item.unit),
-        method=concepts.SUM_OF_SEGMENTED_VOXELS if is_volume and on_segment else None,
-    )
-
-
-def _nothing_found(result: InferenceResult, sources: Sequence[Dataset]) -> Any:
+def _nothing_found(result: InferenceResult, material: Material, language: Language) -> Any:
     """Group of a run that found nothing; TID 1500 allows no report without a group."""
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(
             dicom_uid("nothing-found", result.study_instance_uid, result.series_instance_uid, result.revision),
-            f"{result.model.name} examination",
+            phrase(Phrase.FINDINGS, language),
         ),
-        algorithm_id=equipment.algorithm_template(result.model),
         qualitative_evaluations=[hd.sr.QualitativeEvaluation(concepts.FINDING, concepts.ABSENT)],
-        source_images=_cited(sources),
+        source_images=cited(material.sources),
     )
-
-
-def _cited(sources: Sequence[Dataset]) -> list[Any]:
-    return [hd.sr.SourceImageForMeasurementGroup(item.SOPClassUID, item.SOPInstanceUID) for item in sources]
 
 
 def _procedure(source: Dataset) -> Any:

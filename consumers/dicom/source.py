@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from pydicom import Dataset
@@ -55,13 +55,47 @@ def prepare(result: InferenceResult, headers: Iterable[Dataset]) -> list[Dataset
     if missing or not result.sop_instance_uids:
         raise InvalidMessage(
             f"{len(missing)} of {len(result.sop_instance_uids)} source images of the result are not in the series "
-            "any more: send the study again and run the model on it"
+            f"any more{f' (the first is {missing[0]})' if missing else ''}: "
+            "send the study again and run the model on it"
         )
     ordered = [by_uid[uid] for uid in result.sop_instance_uids]
     ordered[0] = _unicode(ordered[0])
     if any(str(header.get("StudyInstanceUID")) != result.study_instance_uid for header in ordered):
         raise InvalidMessage("the source images belong to another study than the result: run the model again")
     return ordered
+
+
+def image_of(sources: Mapping[str, Dataset], sop_instance_uid: str) -> Dataset:
+    """Header of an image that a finding refers to.
+
+    Parameters
+    ----------
+    sources
+        SOP Instance UID → header.
+    sop_instance_uid
+        Of the image.
+
+    Raises
+    ------
+    InvalidMessage
+        It is not among the images of the result.
+    """
+    image = sources.get(sop_instance_uid)
+    if image is None:
+        raise InvalidMessage(
+            f"a finding refers to the image {sop_instance_uid}, which is not among those of the result: "
+            "send the study again and run the model on it"
+        )
+    return image
+
+
+def slices(sources: Sequence[Dataset]) -> list[tuple[Dataset, int | None]]:
+    """Image, and frame number where it is a multi-frame image, of each slice of a mask."""
+    return [
+        (source, frame if "NumberOfFrames" in source else None)
+        for source in sources
+        for frame in range(1, int(source.get("NumberOfFrames") or 1) + 1)
+    ]
 
 
 def check_slices(sources: Sequence[Dataset], slices: int) -> None:
