@@ -45,6 +45,10 @@ _CONNECT_TIMEOUT_S: Final = 3.0
 T = TypeVar("T")
 
 
+class NotHeld(TransientFailure):
+    """The gateway answers, and does not hold what was asked for: not yet, or not any more."""
+
+
 def gateway_root(retrieve_url: str) -> str:
     """Root of the gateway that a WADO-RS URL of a study, series or instance points to, without trailing slash.
 
@@ -120,8 +124,10 @@ class ClaimCheck:
 
         Raises
         ------
+        NotHeld
+            The study, the series or one of the instances is not there (yet).
         TransientFailure
-            The study, the series or one of the instances is not there (yet), or the response cannot be read.
+            The response cannot be read.
         DestinationUnavailable
             The gateway does not answer or cannot serve now.
         InvalidMessage
@@ -156,6 +162,34 @@ class ClaimCheck:
             return [header_of(item) for item in documents if _sop_instance_uid(item) in wanted]
 
         return _exactly(self._ask(retrieve_url, retrieve), sop_instance_uids)
+
+    def fetch_study_header(self, retrieve_url: str) -> Dataset:
+        """As :meth:`fetch_headers` of any one instance of a study, for those who know no instance of it.
+
+        Raises
+        ------
+        TransientFailure
+            The study has no instance (any more), or the response cannot be read.
+        DestinationUnavailable
+            The gateway does not answer or cannot serve now.
+        InvalidMessage
+            ``retrieve_url`` is none.
+        """
+        study = study_of(retrieve_url)
+
+        def retrieve(client: DICOMwebClient) -> Dataset | None:
+            found = client.search_for_instances(study, limit=1)
+            if not found:
+                return None
+            series, instance = (str(found[0][tag]["Value"][0]) for tag in ("0020000E", "00080018"))
+            return header_of(client.retrieve_instance_metadata(study, series, instance))
+
+        header = self._ask(retrieve_url, retrieve)
+        if header is None:
+            raise TransientFailure(
+                "the gateway holds no instance of the study (any more): send the study again if it stays so"
+            )
+        return header
 
     def put_artifact(
         self,
@@ -200,8 +234,10 @@ class ClaimCheck:
 
         Raises
         ------
+        NotHeld
+            It is not there.
         TransientFailure
-            It is not there, or its bytes are not those of the claim check.
+            Its bytes are not those of the claim check.
         DestinationUnavailable
             The gateway does not answer.
         """
@@ -277,7 +313,7 @@ def _exactly(found: Sequence[Dataset], sop_instance_uids: Sequence[str]) -> list
     by_uid = {str(item.SOPInstanceUID): item for item in found}
     missing = [uid for uid in sop_instance_uids if uid not in by_uid]
     if missing:
-        raise TransientFailure(
+        raise NotHeld(
             f"the gateway holds {len(sop_instance_uids) - len(missing)} of {len(sop_instance_uids)} instances, "
             f"{missing[0]} is missing: send the study again if it stays so"
         )
@@ -314,7 +350,7 @@ def _raise_for(status: int, root: str, retry_after: str | None, cause: Exception
             f"the gateway {root} cannot serve now (HTTP {status}): see its log", seconds
         ) from cause
     if status == 404:
-        raise TransientFailure(
+        raise NotHeld(
             f"the gateway {root} does not hold this object (HTTP 404): send the study again if it stays so"
         ) from cause
     raise TransientFailure(f"the gateway {root} refused the request (HTTP {status}): see its log") from cause

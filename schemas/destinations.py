@@ -46,11 +46,17 @@ class StowSettings(Block):
     host: str = "127.0.0.1"
     port: int = Field(default=104, ge=1, le=65535)
     calling_ae_title: str = Field(default="SCANSTREAM", min_length=1, max_length=16)
-    tls_ca: Path | None = Field(default=None, description="PEM; C-STORE with TLS, the PACS's certificate is of it")
+    tls_ca: Path | None = Field(default=None, description="PEM; DIMSE with TLS, the PACS's certificate is of it")
     tls_certificate: Path | None = Field(default=None, description="PEM, ours, where the PACS asks for one")
     tls_key: Path | None = None
     storage_commitment: bool = Field(default=False, description="wait for the PACS to take responsibility")
-    commitment_timeout_s: float = Field(default=60.0, gt=0)
+    commitment_timeout_s: float = Field(default=60.0, gt=0, description="longest wait for its report")
+    commitment_host: str = Field(
+        default="127.0.0.1", description="where reports of a PACS that calls us are taken"
+    )
+    commitment_port: int | None = Field(
+        default=None, ge=0, le=65535, description="unset: the PACS reports on the association that asked"
+    )
 
 
 class FhirSettings(Block):

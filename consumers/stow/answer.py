@@ -6,7 +6,7 @@ A body that is not DICOM JSON says nothing about any instance; whoever asked mus
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +15,10 @@ _FAILED_SOP: Final = "00081198"
 _REFERENCED_UID: Final = "00081155"
 _WARNING_REASON: Final = "00081196"
 _FAILURE_REASON: Final = "00081197"
-_SOP_INSTANCE_UID: Final = "00080018"
+
+#: Tags in DICOM JSON.
+SOP_INSTANCE_UID: Final = "00080018"
+SERIES_INSTANCE_UID: Final = "0020000E"
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,17 @@ def store_answer(body: bytes) -> StoreAnswer:
     )
 
 
-def found_instances(body: bytes) -> frozenset[str]:
-    """SOP Instance UIDs of a QIDO-RS answer; empty where the body is not one."""
-    document = _json(body)
-    if not isinstance(document, list):
-        return frozenset()
-    uids = (_first(item, _SOP_INSTANCE_UID) for item in document if isinstance(item, dict))
-    return frozenset(str(uid) for uid in uids if uid)
+def documents(body: bytes) -> list[dict[str, Any]] | None:
+    """DICOM JSON objects of a QIDO-RS answer or of metadata; ``None`` where the body is neither."""
+    found = _json(body)
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        return None
+    return found
+
+
+def uids_of(found: Iterable[dict[str, Any]], tag: str) -> frozenset[str]:
+    """First values of a UID attribute, such as ``00080018``."""
+    return frozenset(str(uid) for item in found if (uid := _first(item, tag)))
 
 
 def _json(body: bytes) -> Any:

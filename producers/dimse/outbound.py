@@ -224,6 +224,20 @@ class Outbound:
         )
         return self._answer(status)
 
+    def action(
+        self, information: Dataset, action_type_id: int, sop_class_uid: str, sop_instance_uid: str
+    ) -> Answer:
+        """N-ACTION (PS3.7 10.1.4)."""
+        status, _ = self._call(
+            self._association.send_n_action,
+            information,
+            action_type_id,
+            sop_class_uid,
+            sop_instance_uid,
+            self._next_id(),
+        )
+        return self._answer(status)
+
     def _retrieval(
         self,
         responses: Iterator[tuple[Dataset, Dataset | None]],

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydicom.dataset import Dataset
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
@@ -28,6 +29,9 @@ from schemas.errors import ConfigurationError, DestinationUnavailable, Permanent
 
 #: Takes an object that a C-GET brings, and answers with the status of its C-STORE.
 Take = Callable[[Delivery], int]
+
+#: Takes Event Type ID and Event Information of a report (N-EVENT-REPORT), and answers with a status.
+Hear = Callable[[int, Dataset], int]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def associated(
     timeouts: Timeouts,
     tls: ssl.SSLContext | None = None,
     take: Take | None = None,
+    hear: Hear | None = None,
 ) -> Iterator[Outbound]:
     """Open an association; it is released at the end of the block, aborted when the block raises.
 
@@ -91,6 +96,8 @@ def associated(
         For a peer whose entry has ``tls``.
     take
         Gets the objects of a C-GET, in a thread of the association.
+    hear
+        Gets the reports that the peer sends on this association, in a thread of it.
 
     Raises
     ------
@@ -114,6 +121,8 @@ def associated(
     entity.dimse_timeout = timeouts.response_s
     entity.network_timeout = None
     handlers: list[Any] = [] if take is None else [(evt.EVT_C_STORE, _deliver, [take])]
+    if hear is not None:
+        handlers.append((evt.EVT_N_EVENT_REPORT, report, [hear]))
     try:
         association = entity.associate(
             host,
@@ -141,6 +150,7 @@ def associated(
 
 
 _MAX_PDU_BYTES: Final = 128 * 1024
+_INVALID_ARGUMENT: Final = 0x0115
 _JOIN_S: Final = 5.0
 
 
@@ -179,6 +189,15 @@ def _deliver(event: evt.Event, take: Take) -> int:
             data_set=b"" if request.DataSet is None else request.DataSet.getvalue(),
         )
     )
+
+
+def report(event: evt.Event, hear: Hear) -> tuple[int, None]:
+    """Pass on an N-EVENT-REPORT; what cannot be read is refused."""
+    try:
+        information = event.event_information
+    except Exception:  # noqa: BLE001 - whatever pydicom says of bytes that a peer sent
+        return _INVALID_ARGUMENT, None
+    return hear(int(event.event_type or 0), information), None
 
 
 def _refusal(association: Association, peer: Peer, ae_title: str, timeouts: Timeouts) -> Exception:

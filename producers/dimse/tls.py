@@ -65,10 +65,7 @@ def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
         raise ConfigurationError(
             "DICOM TLS needs the certificates that sign those of the peers: set SCANSTREAM_GATEWAY_DIMSE_TLS_CA"
         )
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_ciphers(_CIPHERS)
-    made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    made = _bare(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     password = _password(files.password_file)
     try:
         # Without a password OpenSSL would ask for one on the terminal.
@@ -92,6 +89,51 @@ def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
         made.verify_mode = ssl.CERT_REQUIRED if files.mutual else ssl.CERT_NONE
         if not files.mutual and files.ca is not None:
             made.verify_mode = ssl.CERT_OPTIONAL
+    return made
+
+
+def requestor_context(ca: Path, certificate: Path | None, key: Path | None, prefix: str) -> ssl.SSLContext:
+    """TLS context for associations that we open, with our certificate only where the peer asks for one.
+
+    Parameters
+    ----------
+    ca
+        PEM of what signs the certificates of peers.
+    certificate, key
+        PEM of ours; a key may be in the certificate's file.
+    prefix
+        Of the settings that name the files, such as ``SCANSTREAM_STOW_TLS``; for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing, unreadable, or does not fit the others.
+    """
+    made = _bare(ssl.PROTOCOL_TLS_CLIENT)
+    # Certificates of devices name the device, seldom the address that it has today.
+    made.check_hostname = False
+    try:
+        made.load_verify_locations(ca)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{prefix}_CA {ca} cannot be used ({reason_of(error)}): name a PEM file"
+        ) from error
+    if certificate is not None:
+        try:
+            made.load_cert_chain(certificate, key, "")  # without a password OpenSSL would ask for one
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"{prefix}_CERTIFICATE {certificate} or its key cannot be used ({reason_of(error)}): check "
+                "both files"
+            ) from error
+    return made
+
+
+def _bare(protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    made = ssl.SSLContext(protocol)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers(_CIPHERS)
+    made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return made
 
 

@@ -46,6 +46,7 @@ Script = Callable[[Request], Answer]
 class ScriptedPacs:
     url: str
     script: Script
+    reads_bodies: bool = True
     requests: list[Request] = field(default_factory=list)
 
     def posts(self) -> list[Request]:
@@ -74,6 +75,17 @@ def found(*uids: str) -> Answer:
     return Answer(200 if uids else 204, body if uids else b"", {"Content-Type": JSON})
 
 
+def given(data: bytes) -> Answer:
+    """Answer of WADO-RS with one instance."""
+    body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + data + b"\r\n--x--\r\n"
+    return Answer(200, body, {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'})
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is part of many tests."""
+
+
 @contextmanager
 def scripted_pacs() -> Iterator[ScriptedPacs]:
     pacs = ScriptedPacs("", lambda _: Answer(500))
@@ -82,7 +94,8 @@ def scripted_pacs() -> Iterator[ScriptedPacs]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length) if pacs.reads_bodies else b""
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, self.path, headers, body)
             pacs.requests.append(request)
@@ -99,13 +112,19 @@ def scripted_pacs() -> Iterator[ScriptedPacs]:
                 self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
+            if not pacs.reads_bodies:
+                # as nginx does: a connection that is closed over unread data takes the answer with it
+                self.connection.shutdown(socket.SHUT_WR)
+                while self.connection.recv(1 << 20):
+                    pass
+                self.close_connection = True
 
         do_GET = do_POST = handle_any
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     pacs.url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

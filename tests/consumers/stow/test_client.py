@@ -1,36 +1,14 @@
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-
 import pytest
+from pydicom import Dataset
 
-from consumers.dicom.render import RenderedObject
 from consumers.stow.client import StowClient
-from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
+from schemas.errors import DestinationUnavailable, TransientFailure
 from schemas.events import DeliveryStatus
-from tests.consumers.stow.pacs import Answer, Misbehave, Request, ScriptedPacs, found, stored
-from tests.tools import free_port
-
-SEG = RenderedObject("1.2.840.10008.5.1.4.1.1.66.4", "1.1", "1.2", "1.3", b"seg" * 700_000)
-SR = RenderedObject("1.2.840.10008.5.1.4.1.1.88.34", "1.1", "1.4", "1.5", b"sr")
-
-
-@pytest.fixture
-def client(pacs: ScriptedPacs) -> Iterator[StowClient]:
-    made = StowClient(pacs.url, None, timeout_s=30.0)
-    yield made
-    made.close()
-
-
-def answering(pacs: ScriptedPacs, post: Answer, *present: str) -> None:
-    def script(request: Request) -> Answer:
-        if request.method == "POST":
-            return post
-        return found(*(uid for uid in present if f"SOPInstanceUID={uid}" in request.path))
-
-    pacs.script = script
+from tests.consumers.stow.connected import answering
+from tests.consumers.stow.objects import SEG, SR, changed
+from tests.consumers.stow.pacs import Answer, Request, ScriptedPacs, found, given, stored
 
 
 def test_one_request_with_a_known_length_carries_all_objects(pacs: ScriptedPacs, client: StowClient) -> None:
@@ -66,7 +44,7 @@ def test_partly_stored_is_told_per_instance(pacs: ScriptedPacs, client: StowClie
     assert seg.status is DeliveryStatus.STORED
     assert (sr.status, sr.status_code) == (DeliveryStatus.FAILED, 0x0122)
     assert sr.reason is not None
-    assert "enable it there" in sr.reason
+    assert "enable this SOP class there" in sr.reason
 
 
 @pytest.mark.parametrize("code", [b"1e999", b"-1", b"100000000000000000000", b'"?"', b"[]"])
@@ -82,14 +60,14 @@ def test_a_code_that_is_none_does_not_hide_the_refusal(
 
 @pytest.mark.parametrize("code", [0x0111, 45070, 0x0110])
 def test_already_there_is_stored(pacs: ScriptedPacs, client: StowClient, code: int) -> None:
-    answering(pacs, Answer(409, stored(failed={"1.3": code, "1.5": code})), "1.3", "1.5")
+    answering(pacs, Answer(409, stored(failed={"1.3": code, "1.5": code})), SEG, SR)
     assert {outcome.status for outcome in client.store([SEG, SR])} == {DeliveryStatus.STORED}
 
 
 def test_a_400_for_one_part_does_not_hide_that_the_other_was_stored(
     pacs: ScriptedPacs, client: StowClient
 ) -> None:
-    answering(pacs, Answer(400, b'{"Message": "Bad file format"}', {"Content-Type": "application/json"}), "1.3")
+    answering(pacs, Answer(400, b'{"Message": "Bad file format"}', {"Content-Type": "application/json"}), SEG)
     seg, sr = client.store([SEG, SR])
     assert seg.status is DeliveryStatus.STORED
     assert (sr.status, sr.status_code) == (DeliveryStatus.FAILED, 400)
@@ -108,7 +86,7 @@ def test_a_refusal_keeps_its_code_and_says_what_to_do(pacs: ScriptedPacs, client
 def test_a_200_that_names_nothing_is_believed_only_when_the_instances_are_there(
     pacs: ScriptedPacs, client: StowClient, body: bytes
 ) -> None:
-    answering(pacs, Answer(200, body), "1.3", "1.5")
+    answering(pacs, Answer(200, body), SEG, SR)
     assert {outcome.status for outcome in client.store([SEG, SR])} == {DeliveryStatus.STORED}
     answering(pacs, Answer(200, body))
     with pytest.raises(TransientFailure, match="login page"):
@@ -151,7 +129,7 @@ def test_a_server_error_is_tried_again(pacs: ScriptedPacs, client: StowClient, s
 
 
 def test_a_server_error_after_storing_is_stored(pacs: ScriptedPacs, client: StowClient) -> None:
-    answering(pacs, Answer(500), "1.3")
+    answering(pacs, Answer(500), SEG)
     assert client.store([SEG])[0].status is DeliveryStatus.STORED
 
 
@@ -162,88 +140,94 @@ def test_lack_of_resources_is_tried_again(pacs: ScriptedPacs, client: StowClient
         client.store([SEG])
 
 
-def test_a_connection_that_breaks_is_tried_once_more_at_once(pacs: ScriptedPacs, client: StowClient) -> None:
-    def close(connection: socket.socket) -> None:
-        connection.shutdown(socket.SHUT_RDWR)
+def test_another_object_under_the_same_uid_is_a_conflict(pacs: ScriptedPacs, client: StowClient) -> None:
+    def other(dataset: Dataset) -> None:
+        dataset.ContentSequence[0].TextValue = "нічого"
 
-    def script(request: Request) -> Answer:
-        if len(pacs.requests) == 1:
-            raise Misbehave(close)
-        return Answer(200, stored("1.3"))
-
-    pacs.script = script
-    assert client.store([SEG])[0].status is DeliveryStatus.STORED
-    assert len(pacs.posts()) == 2
-    assert len({len(request.body) for request in pacs.posts()}) == 1, "the second request carries the whole body"
+    answering(pacs, Answer(409, stored(failed={"1.5": 0x0111})), changed(SR, other))
+    (outcome,) = client.store([SR])
+    assert (outcome.status, outcome.status_code) == (DeliveryStatus.FAILED, 0x0111)
+    assert outcome.reason is not None
+    assert "ContentSequence[1].TextValue" in outcome.reason
+    assert "нічого" not in outcome.reason
 
 
-@pytest.mark.parametrize(
-    "fragment",
-    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf", b"HTTP/1.1 2", b"\x00\x01garbage\r\n\r\n"],
-)
-def test_an_answer_that_breaks_off_is_a_transient_failure(
-    pacs: ScriptedPacs, client: StowClient, fragment: bytes
+def test_a_200_that_names_an_instance_as_failed_is_not_believed_unseen(
+    pacs: ScriptedPacs, client: StowClient
 ) -> None:
-    def half(connection: socket.socket) -> None:
-        connection.sendall(fragment)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    def script(request: Request) -> Answer:
-        raise Misbehave(half)
-
-    pacs.script = script
-    with pytest.raises(TransientFailure, match="broke the connection"):
-        client.store([SEG])
-
-
-def test_a_pacs_that_hangs_is_away(pacs: ScriptedPacs) -> None:
-    released = threading.Event()
-
-    def script(request: Request) -> Answer:
-        released.wait(30)
-        return Answer(500)
-
-    pacs.script = script
-    client = StowClient(pacs.url, None, timeout_s=0.3)
-    try:
-        with pytest.raises(DestinationUnavailable, match="ReadTimeout"):
-            client.store([SR])
-    finally:
-        released.set()
-        client.close()
-
-
-def test_a_pacs_that_is_not_there_is_away() -> None:
-    client = StowClient(f"http://127.0.0.1:{free_port()}/dicom-web", None, timeout_s=5.0)
-    with pytest.raises(DestinationUnavailable, match="SCANSTREAM_STOW_PACS_URL"):
-        client.store([SEG])
-    with pytest.raises(DestinationUnavailable):
-        client.probe()
-    client.close()
-
-
-def test_credentials_are_sent(pacs: ScriptedPacs) -> None:
-    answering(pacs, Answer(200, stored("1.3")))
-    client = StowClient(pacs.url, ("reader", "s3cret"), timeout_s=5.0)
-    client.store([SEG])
-    client.close()
-    assert pacs.requests[0].headers["authorization"] == "Basic cmVhZGVyOnMzY3JldA=="
-
-
-@pytest.mark.parametrize(("status", "up"), [(200, True), (204, True), (400, True), (404, False), (500, False)])
-def test_a_probe_asks_for_nobodys_data(pacs: ScriptedPacs, client: StowClient, status: int, up: bool) -> None:
-    pacs.script = lambda _: Answer(status)
-    if up:
-        client.probe()
-    else:
-        with pytest.raises(DestinationUnavailable):
-            client.probe()
-    assert pacs.requests[0].path == "/dicom-web/studies?StudyInstanceUID=2.25.0&limit=1"
+    answering(pacs, Answer(200, stored("1.3", failed={"1.3": 45070})), changed(SEG, lambda seg: seg.pop("Rows")))
+    (outcome,) = client.store([SEG])
+    assert outcome.status is DeliveryStatus.FAILED
+    assert outcome.reason is not None
+    assert "differs at Rows" in outcome.reason
 
 
 @pytest.mark.parametrize(
-    "root", ["", "pacs/dicom-web", "ftp://pacs", "http://", "http://pacs:port", "http://[::1"]
+    ("answer", "says"),
+    [
+        (Answer(403), "SCANSTREAM_STOW_USERNAME"),
+        (Answer(503), "check its load"),
+        (Answer(406), "right to retrieve"),
+        (Answer(200, b"<html>Sign in</html>", {"Content-Type": "text/html"}), "the answer is text/html"),
+        (Answer(200, b"--x\r\n", {"Content-Type": "multipart/related; boundary=x"}), "no multipart body"),
+        (Answer(200, b"nothing", {"Content-Type": "application/dicom"}), "cannot be read"),
+    ],
 )
-def test_an_address_that_is_no_url_is_a_wrong_setting(root: str) -> None:
-    with pytest.raises(ConfigurationError, match="SCANSTREAM_STOW_PACS_URL"):
-        StowClient(root, None, 1.0)
+def test_what_cannot_be_compared_is_not_stored(
+    pacs: ScriptedPacs, client: StowClient, answer: Answer, says: str
+) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(409, stored(failed={"1.5": 0x0111}))
+        return answer if request.path.endswith("/instances/1.5") else found("1.5")
+
+    pacs.script = script
+    with pytest.raises((DestinationUnavailable, TransientFailure), match=says):
+        client.store([SR])
+
+
+def test_an_instance_without_multipart_is_taken_too(pacs: ScriptedPacs, client: StowClient) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(409)
+        bare = Answer(200, SR.data, {"Content-Type": "application/dicom"})
+        return bare if request.path.endswith("/instances/1.5") else found("1.5")
+
+    pacs.script = script
+    assert client.store([SR])[0].status is DeliveryStatus.STORED
+
+
+def test_something_endless_under_our_uid_is_read_only_so_far(pacs: ScriptedPacs, client: StowClient) -> None:
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(409)
+        return given(bytes(3 << 20)) if request.path.endswith("/instances/1.5") else found("1.5")
+
+    pacs.script = script
+    (outcome,) = client.store([SR])
+    assert outcome.status is DeliveryStatus.FAILED
+    assert outcome.reason is not None
+    assert "its size" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (Answer(404), None),
+        (Answer(400), None),
+        (Answer(501), None),
+        (Answer(500), TransientFailure),
+        (Answer(200, b"<html>"), TransientFailure),
+        (Answer(503), DestinationUnavailable),
+        (Answer(401), DestinationUnavailable),
+    ],
+)
+def test_a_search_that_fails_does_not_pass_for_one_that_finds_nothing(
+    pacs: ScriptedPacs, client: StowClient, search: Answer, expected: type[Exception] | None
+) -> None:
+    pacs.script = lambda request: Answer(409) if request.method == "POST" else search
+    if expected is None:
+        assert client.store([SR])[0].status is DeliveryStatus.FAILED
+    else:
+        with pytest.raises(expected):
+            client.store([SR])

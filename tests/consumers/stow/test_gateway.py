@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from consumers.destination import SourceUnavailable
+from consumers.dicom.plan import Plan
 from consumers.dicom.render import RenderedObject
 from consumers.stow.client import StowClient
 from consumers.stow.destination import StowDestination
+from consumers.stow.web import DicomWeb
 from producers.artifacts import MASK_MEDIA_TYPE, pack_mask
 from producers.claim_check import ClaimCheck
 from schemas.events import DeliveryStatus, InferenceResult
@@ -29,9 +31,9 @@ __all__ = ["gateway"]
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[StowClient]:
-    made = StowClient(gateway.dicom_web, None, timeout_s=60.0)
-    yield made
-    made.close()
+    web = DicomWeb(gateway.dicom_web, None, timeout_s=60.0)
+    yield StowClient(web, 1 << 30)
+    web.close()
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def result(gateway: Gateway, client: StowClient) -> InferenceResult:
 
 def test_the_gateways_own_store_is_a_pacs(gateway: Gateway, client: StowClient, result: InferenceResult) -> None:
     with ClaimCheck() as claims:
-        destination = StowDestination(client, claims)
+        destination = StowDestination(client, claims, Plan())
         destination.probe()
         outcomes = destination.deliver(result)
         assert destination.deliver(result) == outcomes, "a second delivery says the same"
@@ -94,4 +96,4 @@ def test_the_writer_process_delivers_and_ends_when_told(
 def test_a_gateway_that_is_away_is_waited_for(client: StowClient, result: InferenceResult) -> None:
     away = replace(result, retrieve_url=f"http://127.0.0.1:{free_port()}/dicom-web/studies/1.2")
     with ClaimCheck(5.0) as claims, pytest.raises(SourceUnavailable):
-        StowDestination(client, claims).deliver(away)
+        StowDestination(client, claims, Plan()).deliver(away)

@@ -1,11 +1,11 @@
-"""Results in a real Orthanc: what we store there comes back as it was."""
+"""Results in a real Orthanc, by STOW-RS and by C-STORE: what we store there comes back as it was."""
 
 from __future__ import annotations
 
-import copy
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,37 +15,25 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
+from consumers.dicom.plan import Plan
 from consumers.stow.client import StowClient
 from consumers.stow.destination import StowDestination
-from producers.artifacts import MASK_MEDIA_TYPE, pack_mask
+from consumers.stow.scu import StorageScu
+from consumers.stow.transport import Transport
+from consumers.stow.web import DicomWeb
+from producers.dimse.peers import Peer
+from producers.dimse.requestor import Timeouts
 from schemas.errors import DestinationUnavailable, InvalidMessage
-from schemas.events import Artifact, DeliveryStatus, InferenceResult
-from tests.consumers.results import headers, mask, result_with_findings, result_without_findings
+from schemas.events import Artifact, DeliveryStatus, ObjectOutcome
+from tests.consumers.generated import Case, generated
+from tests.consumers.stow.objects import ALL, CaseSource, data_set, of, renamed
 from tests.orthanc import OrthancServer, orthanc_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.orthanc]
 
 NAME = "Ґалаґан^Євгенія^Їжаківна"
-
-
-class StoredSeries:
-    """The demonstration series under another patient's name, and its mask."""
-
-    def __init__(self, character_set: str, name: str) -> None:
-        self._headers = []
-        for original in headers():
-            header = copy.deepcopy(original)
-            header.SpecificCharacterSet = character_set
-            header.PatientName = name
-            self._headers.append(header)
-
-    def fetch_headers(
-        self, retrieve_url: str, series_instance_uid: str, sop_instance_uids: Sequence[str]
-    ) -> list[Dataset]:
-        return [header for header in self._headers if str(header.SOPInstanceUID) in sop_instance_uids]
-
-    def get_artifact(self, artifact: Artifact) -> bytes:
-        return pack_mask(mask())
+#: Masks, probabilities, heatmaps and findings of all kinds; and a run that found nothing.
+FULL, EMPTY = 0, 4
 
 
 @pytest.fixture(scope="module")
@@ -54,90 +42,102 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]
         yield server
 
 
+@pytest.fixture(params=["stow", "c-store"])
+def transport(orthanc: OrthancServer, request: pytest.FixtureRequest) -> Iterator[Transport]:
+    with ExitStack() as stack:
+        if request.param == "stow":
+            web = DicomWeb(orthanc.dicom_web, None, timeout_s=60.0)
+            stack.callback(web.close)
+            yield StowClient(web, batch_bytes=150_000)
+        else:
+            peer = Peer(ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.dicom_port)
+            yield StorageScu(peer, "SCANSTREAM", Timeouts())
+
+
 @pytest.fixture
-def client(orthanc: OrthancServer) -> Iterator[StowClient]:
-    made = StowClient(orthanc.dicom_web, None, timeout_s=60.0)
-    yield made
-    made.close()
+def case(transport: Transport) -> Case:
+    """A case in a study of its own for each way in."""
+    return renamed(generated(FULL), NAME, study=f"2.25.{7 if isinstance(transport, StowClient) else 8}")
 
 
-def with_mask(result: InferenceResult) -> InferenceResult:
-    artifact = Artifact("mask", MASK_MEDIA_TYPE, "http://127.0.0.1:9/artifacts/x", "ab" * 32, 1, mask().shape)
-    return replace(result, artifacts=(artifact,))
+def delivered(transport: Transport, case: Case, plan: Plan = ALL) -> tuple[ObjectOutcome, ...]:
+    return StowDestination(transport, CaseSource(case), plan).deliver(case.result)
 
 
-def instances(server: OrthancServer) -> list[dict[str, dict[str, list[object]]]]:
-    study = str(headers()[0].StudyInstanceUID)
+def listed(server: OrthancServer, case: Case) -> dict[str, dict[str, dict[str, list[object]]]]:
+    """SOP Instance UID → what QIDO-RS says of the instance."""
     answer = httpx.get(
-        f"{server.dicom_web}/studies/{study}/instances",
+        f"{server.dicom_web}/studies/{case.result.study_instance_uid}/instances",
         params={"includefield": "PatientName"},
         headers={"Accept": "application/dicom+json"},
     )
-    return list(json.loads(answer.content)) if answer.status_code == 200 else []
+    assert answer.status_code == 200
+    return {str(one["00080018"]["Value"][0]): one for one in json.loads(answer.content)}
 
 
-def test_segmentation_and_report_come_back_as_they_were(orthanc: OrthancServer, client: StowClient) -> None:
-    destination = StowDestination(client, StoredSeries("ISO_IR 192", NAME))
-    destination.probe()
-    outcomes = destination.deliver(with_mask(result_with_findings()))
-    assert [outcome.status for outcome in outcomes] == [DeliveryStatus.STORED] * 2
-
-    seg, sr = (
-        pydicom.dcmread(io.BytesIO(_part(httpx.get(str(one.url), headers={"Accept": _MULTIPART}))))
-        for one in outcomes
-    )
-    assert str(seg.PatientName) == str(sr.PatientName) == NAME
-    back = np.zeros(mask().shape, dtype=bool)
-    place = {str(header.SOPInstanceUID): number for number, header in enumerate(headers())}
-    for frame, group in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence, strict=True):
-        source = group.DerivationImageSequence[0].SourceImageSequence[0]
-        back[place[source.ReferencedSOPInstanceUID]] = frame
-    assert np.array_equal(back, mask())
-
-    listed = {str(one["00080018"]["Value"][0]): one for one in instances(orthanc)}
-    assert set(listed) == {outcome.identifier for outcome in outcomes}
-    names = [one["00100010"]["Value"][0] for one in listed.values()]
-    assert names == [{"Alphabetic": NAME}] * 2, "QIDO-RS shows the name too"
-
-    again = destination.deliver(with_mask(result_with_findings()))
-    assert [replace(one, status_code=200) for one in again] == [replace(one, status_code=200) for one in outcomes]
-    assert len(instances(orthanc)) == 2, "a second delivery stores nothing new"
+def given(server: OrthancServer, uid: str) -> Dataset:
+    """An instance as Orthanc gives it back."""
+    (path,) = httpx.post(f"{server.http}/tools/lookup", content=uid).json()
+    return pydicom.dcmread(io.BytesIO(httpx.get(f"{server.http}{path['Path']}/file").content))
 
 
-def test_nothing_found_is_one_report(orthanc: OrthancServer, client: StowClient) -> None:
-    destination = StowDestination(client, StoredSeries("ISO_IR 144", "Шевченко^Тарас"))
-    (outcome,) = destination.deliver(result_without_findings())
-    assert outcome.status is DeliveryStatus.STORED
-    sr = pydicom.dcmread(io.BytesIO(_part(httpx.get(str(outcome.url), headers={"Accept": _MULTIPART}))))
-    assert (sr.SpecificCharacterSet, str(sr.PatientName)) == ("ISO_IR 192", "Шевченко^Тарас")
+def test_every_kind_of_object_is_stored_indexed_and_given_back_unchanged(
+    orthanc: OrthancServer, transport: Transport, case: Case
+) -> None:
+    transport.probe()
+    outcomes = delivered(transport, case)
+    assert {one.status for one in outcomes} == {DeliveryStatus.STORED}, outcomes
+    found, made = listed(orthanc, case), of(case)
+    assert set(found) == {item.sop_instance_uid for item in made} == {one.identifier for one in outcomes}
+    for item in made:
+        back, sent = given(orthanc, item.sop_instance_uid), data_set(item)
+        assert back == sent, f"{item.sop_class_uid} is another one now"
+        assert back.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert str(back.PatientName) == NAME
+        if "NumberOfFrames" in sent and "PixelData" in sent:
+            assert np.array_equal(back.pixel_array, sent.pixel_array)
+    assert [one["00100010"]["Value"][0] for one in found.values()] == [{"Alphabetic": NAME}] * len(made)
 
 
-def test_a_mask_of_another_release_is_refused_with_a_remedy(client: StowClient) -> None:
-    result = with_mask(result_with_findings())
-    other = replace(result.artifacts[0], media_type="application/x-other")
+def test_a_second_delivery_stores_nothing_new(orthanc: OrthancServer, transport: Transport, case: Case) -> None:
+    first = delivered(transport, case)
+    before = listed(orthanc, case)
+    again = delivered(transport, case)
+    assert [replace(one, status_code=0) for one in again] == [replace(one, status_code=0) for one in first]
+    assert listed(orthanc, case) == before
+
+
+def test_nothing_found_is_reported(orthanc: OrthancServer, transport: Transport) -> None:
+    case = generated(EMPTY)
+    outcomes = delivered(transport, case, Plan())
+    assert [one.status for one in outcomes] == [DeliveryStatus.STORED]
+    assert given(orthanc, outcomes[0].identifier).Modality == "SR"
+
+
+def test_a_mask_of_another_release_is_refused_with_a_remedy(transport: Transport, case: Case) -> None:
+    def other(artifact: Artifact) -> Artifact:
+        return replace(artifact, media_type="application/x-other")
+
+    result = replace(case.result, artifacts=tuple(map(other, case.result.artifacts)))
     with pytest.raises(InvalidMessage, match="update this writer"):
-        StowDestination(client, StoredSeries("ISO_IR 192", NAME)).deliver(replace(result, artifacts=(other,)))
+        delivered(transport, replace(case, result=result))
+
+
+def test_a_result_whose_images_are_gone_is_refused_and_names_one(transport: Transport, case: Case) -> None:
+    gone = case.result.sop_instance_uids[3]
+    destination = StowDestination(transport, CaseSource(case, [gone]), ALL)
+    with pytest.raises(InvalidMessage, match=gone):
+        destination.deliver(case.result)
 
 
 def test_orthanc_with_a_password_asks_for_the_settings(tmp_path: Path) -> None:
     options = {"AuthenticationEnabled": True, "RegisteredUsers": {"writer": "secret"}}
     with orthanc_server(tmp_path, options=options) as server:
-        refused = StowClient(server.dicom_web, ("writer", "wrong"), timeout_s=60.0)
+        refused = DicomWeb(server.dicom_web, ("writer", "wrong"), timeout_s=60.0)
         with pytest.raises(DestinationUnavailable, match="SCANSTREAM_STOW_PASSWORD"):
             refused.probe()
         refused.close()
-        accepted = StowClient(server.dicom_web, ("writer", "secret"), timeout_s=60.0)
-        destination = StowDestination(accepted, StoredSeries("ISO_IR 192", NAME))
-        assert destination.deliver(result_without_findings())[0].status is DeliveryStatus.STORED
+        accepted = DicomWeb(server.dicom_web, ("writer", "secret"), timeout_s=60.0)
+        outcomes = delivered(StowClient(accepted, 1 << 30), generated(EMPTY), Plan())
+        assert [one.status for one in outcomes] == [DeliveryStatus.STORED]
         accepted.close()
-
-
-_MULTIPART = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-
-
-def _part(response: httpx.Response) -> bytes:
-    """First part of a WADO-RS answer."""
-    assert response.status_code == 200, response.text
-    boundary = response.headers["Content-Type"].partition("boundary=")[2].partition(";")[0].strip('"')
-    part = response.content.split(f"--{boundary}".encode())[1]
-    return part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
