@@ -24,7 +24,7 @@ from schemas.events import (
     TaskState,
     TaskStatus,
 )
-from schemas.topics import Topic, finding_topic
+from schemas.topics import Topic
 
 if TYPE_CHECKING:  # only types: who writes answers need not load the libraries that compute them
     from engines.metadata import Output
@@ -99,7 +99,7 @@ def completed(
     node: str,
     now: datetime,
 ) -> Answer:
-    """The model ran: result, finding if there is one, status ``completed``."""
+    """The model ran: result with its finding if there is one, status ``completed``."""
     findings = _findings(task, series, model.metadata.output, outcome, now)
     result = dataclasses.replace(
         _result(task, model, series.series_instance_uid, outcome.outcome, node, now),
@@ -114,7 +114,6 @@ def completed(
         outcome.outcome.value,
         (
             (Topic.RESULTS, task.study_instance_uid, result),
-            *((finding_topic(item.finding_type), task.study_instance_uid, item) for item in findings),
             (Topic.STATUS, task.task_id, moved),
         ),
     )

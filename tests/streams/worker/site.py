@@ -27,7 +27,6 @@ from tests.services import module
 OUTPUTS = (
     Topic.RESULTS.value,
     Topic.STATUS.value,
-    Topic.FINDINGS_BRAIN_VOLUME.value,
     retry_topic(WORKER_GROUP),
     dlq_topic(WORKER_GROUP),
 )

@@ -10,8 +10,8 @@ from engines.pipeline import segment
 from schemas import ids
 from schemas.codec import Codec
 from schemas.errors import InvalidInput, TransientFailure
-from schemas.events import Artifact, Finding, InferenceResult, ResultOutcome, StageTime, TaskState, TaskStatus
-from schemas.topics import Topic, spec_of
+from schemas.events import Artifact, InferenceResult, ResultOutcome, StageTime, TaskState, TaskStatus
+from schemas.topics import spec_of
 from streams.worker import answers
 from tests.engines.phantom import model_of, series
 from tests.streams.worker.tasks import START, task
@@ -35,15 +35,13 @@ def check_contract(answer: answers.Answer) -> None:
         assert Codec().decode(Codec().encode(event)) == event
 
 
-def test_a_finding_is_told_in_the_result_and_on_its_own_topic() -> None:
+def test_a_finding_is_told_in_the_result() -> None:
     answer = completed(1)
     check_contract(answer)
-    (_, _, result), (topic, _, finding), (_, _, moved) = answer.events
+    (_, _, result), (_, _, moved) = answer.events
     assert isinstance(result, InferenceResult)
-    assert isinstance(finding, Finding)
     assert isinstance(moved, TaskStatus)
-    assert topic is Topic.FINDINGS_BRAIN_VOLUME
-    assert result.findings == (finding,)
+    (finding,) = result.findings
     assert (result.outcome, answer.outcome) == (ResultOutcome.FINDINGS, "findings")
     assert result.artifacts == (MASK,)
     assert result.model.device_uid.startswith("2.25.")
@@ -63,7 +61,7 @@ def test_nothing_found_is_an_answer_too() -> None:
 def test_the_same_task_is_answered_under_the_same_ids() -> None:
     one, other = completed(1), completed(1)
     assert [event.event_id for _, _, event in one.events] == [event.event_id for _, _, event in other.events]  # type: ignore[union-attr] # none of these is a changelog record
-    assert len({event.event_id for _, _, event in one.events}) == 3  # type: ignore[union-attr] # as above
+    assert len({event.event_id for _, _, event in one.events}) == 2  # type: ignore[union-attr] # as above
 
 
 def test_invalid_input_is_told_with_its_reason_and_never_tried_again() -> None:
