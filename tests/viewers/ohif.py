@@ -1,7 +1,7 @@
 """Objects of the demonstration in OHIF → pictures in ``docs/pictures``: ``python -m tests.viewers.ohif``.
 
-OHIF is the prebuilt package ``@ohif/app`` of npm, checked against its digest; it reads over DICOMweb from a gateway
-that holds the demonstration series and the objects that ``make demo`` left. Needs npm and Chromium.
+OHIF is the prebuilt package ``@ohif/app`` of npm, checked against its digest; it reads over DICOMweb from the
+gateway of the demonstration, with the objects that ``make demo`` left there. Needs npm and Chromium.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from tests.viewers.browser import Page, chromium
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "@ohif/app@3.12.10"
-SHA512 = "d24b85eba32af5cf5d303fbe6d4b138ccac9a57270699873f41e2e4b6e380dac008d2913c0860553dde9c4fb915108b16918bb4001e517715ed6ab9d06566b98"
+SHA512 = (
+    "d24b85eba32af5cf5d303fbe6d4b138ccac9a57270699873f41e2e4b6e380dac"
+    "008d2913c0860553dde9c4fb915108b16918bb4001e517715ed6ab9d06566b98"
+)
 KEPT = ROOT / "build" / "ohif"
 PICTURES = ROOT / "docs" / "pictures"
 DEMO = ROOT / "demo"
@@ -95,6 +98,7 @@ def viewer() -> Path:
 def application(dist: Path, gateway: str) -> Starlette:
     """The viewer's files and, under the same origin, the gateway's DICOMweb."""
     client = httpx.AsyncClient(base_url=gateway, timeout=60)
+    files = {str(path.relative_to(dist)): path for path in dist.rglob("*") if path.is_file()}
 
     async def dicomweb(request: Request) -> Response:
         asked = {"Accept": request.headers.get("Accept", "*/*")}
@@ -105,9 +109,7 @@ def application(dist: Path, gateway: str) -> Starlette:
         return Response(f"window.config = {json.dumps(CONFIG)};", media_type="text/javascript")
 
     async def file(request: Request) -> Response:
-        path = (dist / request.path_params["path"]).resolve()
-        inside = path.is_relative_to(dist.resolve()) and path.is_file()
-        return FileResponse(path if inside else dist / "index.html")
+        return FileResponse(files.get(request.path_params["path"], dist / "index.html"))
 
     return Starlette(
         routes=[
