@@ -17,6 +17,7 @@ from consumers.dicom.identity import identity
 from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
 from consumers.dicom.segments import check_volume, description, findings_by_segment, fix_dimension_organization
+from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
 
@@ -78,7 +79,7 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
         instance_number=1,
         omit_empty_frames=True,
         content_label="PROBABILITY",
-        series_description=f"{result.model.name} {result.model.version} probability"[:64],
+        series_description=long_string(f"{result.model.name} {result.model.version} probability"),
         contributing_equipment=[equipment.contributing_equipment(result, made)],
         **equipment.general_equipment(result.model),
     )

@@ -16,6 +16,7 @@ from consumers.dicom.identity import identity
 from consumers.dicom.material import Heatmap, Material, Volume32
 from consumers.dicom.plan import ObjectKind
 from consumers.dicom.segments import check_volume, fix_dimension_organization
+from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult, ModelIdentity
 
@@ -62,7 +63,7 @@ def _map(result: InferenceResult, material: Material, heatmap: Heatmap, number: 
         real_world_value_mappings=[
             hd.pm.RealWorldValueMapping(
                 lut_label="MAP",
-                lut_explanation=heatmap.quantity.meaning[:64],
+                lut_explanation=long_string(heatmap.quantity.meaning, "map"),
                 unit=concepts.concept(heatmap.unit),
                 value_range=(float(values.min()), float(values.max())),
                 slope=1.0,
@@ -70,16 +71,20 @@ def _map(result: InferenceResult, material: Material, heatmap: Heatmap, number: 
                 quantity_definition=quantity,
             )
         ],
-        voi_lut_transformations=[hd.VOILUTTransformation(window_center=centre, window_width=width)],
+        # the only linear function that allows a window narrower than 1
+        voi_lut_transformations=[
+            hd.VOILUTTransformation(window_center=centre, window_width=width, voi_lut_function="LINEAR_EXACT")
+        ],
         content_qualification=_qualification(result.model),
         content_label="HEATMAP",
-        content_description=heatmap.quantity.meaning[:64],
-        series_description=f"{result.model.name} {result.model.version} map"[:64],
+        content_description=long_string(heatmap.quantity.meaning, "map"),
+        series_description=long_string(f"{result.model.name} {result.model.version} map"),
         contributing_equipment=[equipment.contributing_equipment(result, made)],
         **equipment.general_equipment(result.model),
     )
     equipment.finish(dataset, made)
     fix_dimension_organization(dataset)
+    dataset.add_new("Laterality", "CS", None)  # type 2C, and whether the part is paired is not known
     return dataset
 
 

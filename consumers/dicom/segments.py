@@ -14,6 +14,7 @@ from pydicom.sr.codedict import codes
 
 from consumers.dicom import concepts, equipment
 from consumers.dicom.source import check_slices
+from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import Finding, InferenceResult, Laterality
 from schemas.ids import dicom_uid
@@ -52,13 +53,13 @@ def description(number: int, finding: Finding, result: InferenceResult) -> Any:
     category, kind = concepts.segmented_property(finding)
     item = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=kind.meaning[:64],
+        segment_label=long_string(kind.meaning, "segment"),
         segmented_property_category=category,
         segmented_property_type=kind,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=equipment.algorithm_sequence(result.model),
         tracking_uid=finding.tracking_uid,
-        tracking_id=finding.tracking_id[:64],
+        tracking_id=long_string(finding.tracking_id, "finding"),
         anatomic_regions=None if finding.site is None else [concepts.concept(finding.site)],
     )
     if finding.site is not None and finding.laterality is not None:
