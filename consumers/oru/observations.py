@@ -7,8 +7,8 @@
                  59776-5 LN    text for a person            FT
                  111001 DCM …  model                        ST
     0.1, 0.2     quality of images or run                   NM
-    1            121071 DCM    finding                      CWE   with OBX-8 AA critical, A urgent
-    1.1, 1.2 …   what is said of it                         CWE, NM, ST
+    1            121071 DCM    finding                      CE   with OBX-8 AA critical, A urgent
+    1.1, 1.2 …   what is said of it                         CE, NM, ST
 
 OBX-3 and OBX-4 together name a value within a report, so that a later message corrects exactly that one. A number
 that NM cannot write is a text; one that is none is said to be missing (OBX-11 X).
@@ -143,7 +143,7 @@ def _rows(result: InferenceResult, language: Language, verdict: Adjudication | N
         yield replace(_measured(measurement, reported, language), sub_id=f"0.{index}")
     if result.outcome is not ResultOutcome.COULD_NOT_RUN and not result.findings:
         said = status.of_finding(result.decision)
-        nothing = Row("CWE", coded(_FINDING, language), coded(_NEGATIVE, language), said, "1")
+        nothing = Row("CE", coded(_FINDING, language), coded(_NEGATIVE, language), said, "1")
         yield _judged(nothing, result.event_id, verdict)
     for index, finding in enumerate(result.findings, 1):
         head, *details = _about(finding, str(index), language)
@@ -162,23 +162,23 @@ def _about(finding: Finding, sub_id: str, language: Language) -> Iterator[Row]:
     said = status.of_finding(finding.decision)
     flag = None if said == status.WRONG else _FLAGS.get(finding.category)
     found = coded(finding.code, language)
-    yield Row("CWE", coded(_FINDING, language), found, said, sub_id, flag=flag, notes=finding.warnings)
+    yield Row("CE", coded(_FINDING, language), found, said, sub_id, flag=flag, notes=finding.warnings)
     for index, row in enumerate(_details(finding, said, language), 1):
         yield replace(row, sub_id=f"{sub_id}.{index}")
 
 
 def _details(finding: Finding, said: str, language: Language) -> Iterator[Row]:
     category = (finding.category.value, phrase(wording.CATEGORIES[finding.category], language), _LOCAL)
-    yield Row("CWE", ("category", phrase(Phrase.CATEGORY, language), _LOCAL), category, said)
+    yield Row("CE", ("category", phrase(Phrase.CATEGORY, language), _LOCAL), category, said)
     yield Row("ST", coded(_TRACKING, language), finding.tracking_uid, said)
     if finding.probability is not None:
         yield _measured(Measurement(_CERTAINTY, finding.probability * 100, _PERCENT), said, language)
     if finding.site is not None:
-        yield Row("CWE", coded(_SITE, language), coded(finding.site, language), said)
+        yield Row("CE", coded(_SITE, language), coded(finding.site, language), said)
     if finding.laterality is not None:
-        yield Row("CWE", coded(_LATERALITY, language), coded(_SIDES[finding.laterality], language), said)
+        yield Row("CE", coded(_LATERALITY, language), coded(_SIDES[finding.laterality], language), said)
     for item in finding.characteristics:
-        yield Row("CWE", coded(item.name, language), coded(item.value, language), said)
+        yield Row("CE", coded(item.name, language), coded(item.value, language), said)
     for measurement in finding.measurements:
         yield _measured(measurement, said, language)
 

@@ -16,13 +16,15 @@ from schemas.terminology import Language, display
 
 _IMAGING_STUDY: Final = Code("18748-4", "LN", "Diagnostic imaging study")
 _RADIOLOGY: Final = "RAD"
+#: Coding schemes that PS3.16 table 8-1 and HL7 table 0396 name differently; all others are named alike.
+_SYSTEMS: Final = {"UMLS": "UML"}
 _TIME: Final = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
 _OFFSET: Final = re.compile(r"[+-]\d{4}")
 
 
 def coded(code: Code, language: Language) -> Value:
-    """CE or CWE of a code: designators of DICOM and of table 0396 are the same; the text is for a person."""
-    return (code.value, display(code, language), code.scheme)
+    """CE of a code; its text is for a person. Table 0125 of 2.5.1 has no CWE, which begins like a CE."""
+    return (code.value, display(code, language), _SYSTEMS.get(code.scheme, code.scheme))
 
 
 def obr(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from producers.hl7.build import Component, Field, Value, segment
 from schemas.errors import InvalidMessage
@@ -28,6 +29,9 @@ _PERSONAL: Final = (
 def text_of(header: Dataset, keyword: str) -> str:
     """Text of an attribute without padding; empty where it is absent."""
     value = header.get(keyword)
+    if isinstance(value, MultiValue):
+        # a backslash in what has one value only
+        value = "\\".join(map(str, value))
     return "" if value is None else str(value).strip(" \0")
 
 
