@@ -168,8 +168,10 @@ class ClaimCheck:
 
         Raises
         ------
+        NotHeld
+            The study has no instance (any more).
         TransientFailure
-            The study has no instance (any more), or the response cannot be read.
+            The response cannot be read.
         DestinationUnavailable
             The gateway does not answer or cannot serve now.
         InvalidMessage
@@ -186,7 +188,7 @@ class ClaimCheck:
 
         header = self._ask(retrieve_url, retrieve)
         if header is None:
-            raise TransientFailure(
+            raise NotHeld(
                 "the gateway holds no instance of the study (any more): send the study again if it stays so"
             )
         return header

@@ -80,6 +80,15 @@ def test_exactly_the_named_instances_in_the_named_order(gateway: Gateway, claims
     assert str(fetched[0].PatientName) == "Шевченко^Тарас"
 
 
+def test_a_header_of_a_study_of_which_no_instance_is_known(gateway: Gateway, claims: ClaimCheck) -> None:
+    images = three_images()
+    header = claims.fetch_study_header(store(gateway, *images))
+    assert header.SOPInstanceUID in {image.SOPInstanceUID for image in images}
+    assert str(header.PatientName) == "Шевченко^Тарас"
+    with pytest.raises(TransientFailure, match="no instance of the study"):
+        claims.fetch_study_header(f"{gateway.dicom_web}/studies/{generate_uid()}")
+
+
 def test_headers_have_everything_but_pixels(gateway: Gateway, claims: ClaimCheck) -> None:
     images = three_images()
     images[0].PixelSpacing = [0.859375, 0.333]
