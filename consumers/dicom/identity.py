@@ -1,7 +1,7 @@
 """An inference result → UIDs and times of the objects that are made of it.
 
 UIDs follow from what the object says: study, revision, series, model, arrays, findings, warnings, the language of
-its texts and the report that it replaces.
+its texts, the objects that it names and the report that it replaces.
 The same result, or a second run with the same outcome, names the same object; another outcome names another one,
 because the content of a SOP Instance UID never changes (PS3.5 9). Times are those of the result, never "now".
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
@@ -61,6 +62,7 @@ def identity(
     language: Language | None = None,
     prior: Prior | None = None,
     *,
+    refers_to: Sequence[Dataset] = (),
     number: int = 1,
 ) -> ObjectIdentity:
     """Identity of one object.
@@ -78,10 +80,13 @@ def identity(
         Of the texts in the object, where it has any.
     prior
         The report that it replaces, where it names one.
+    refers_to
+        Other objects that it names; which there are depends on the destination.
     number
         Tells the objects of one kind apart; they are in one series.
     """
-    content = json.dumps([_said(result), language, to_json(prior)], sort_keys=True)
+    named = [str(item.SOPInstanceUID) for item in refers_to]
+    content = json.dumps([_said(result), language, to_json(prior), named], sort_keys=True)
     parts: tuple[str | int, ...] = (
         result.study_instance_uid,
         result.revision,

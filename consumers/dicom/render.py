@@ -7,7 +7,6 @@ the same bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pydicom
@@ -15,7 +14,10 @@ import pydicom.config
 from pydicom import Dataset
 
 from consumers.defect import described
+from consumers.dicom.fractional import fractional
+from consumers.dicom.keyobjects import key_objects
 from consumers.dicom.material import Material
+from consumers.dicom.parametric import parametric_maps
 from consumers.dicom.plan import ObjectKind, Plan
 from consumers.dicom.prior import Prior
 from consumers.dicom.report import report
@@ -75,13 +77,22 @@ def render(
         ) from error
 
 
-def _objects(result: InferenceResult, material: Material, plan: Plan, prior: Prior | None) -> Iterator[Dataset]:
-    segments = segmentation(result, material) if ObjectKind.SEG in plan.kinds else None
-    if segments is not None:
-        yield segments
-    for kind in (ObjectKind.SR, ObjectKind.SR_2D):
-        if kind in plan.kinds:
-            yield report(result, material, segments, kind, plan.language, prior)
+def _objects(result: InferenceResult, material: Material, plan: Plan, prior: Prior | None) -> list[Dataset]:
+    kinds, language = plan.kinds, plan.language
+    segments = segmentation(result, material) if ObjectKind.SEG in kinds else None
+    built: list[Dataset | None] = [segments]
+    if ObjectKind.FRACTIONAL in kinds:
+        built.append(fractional(result, material))
+    if ObjectKind.PM in kinds:
+        built += parametric_maps(result, material)
+    built += [
+        report(result, material, segments, kind, language, prior)
+        for kind in (ObjectKind.SR, ObjectKind.SR_2D)
+        if kind in kinds
+    ]
+    made = [dataset for dataset in built if dataset is not None]
+    pointer = key_objects(result, material, made, language) if ObjectKind.KOS in kinds else None
+    return made if pointer is None else [*made, pointer]
 
 
 def _encode(dataset: Dataset) -> RenderedObject:

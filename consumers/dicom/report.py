@@ -62,14 +62,15 @@ def report(
         A finding refers to an image that the result does not have, or a code or location of it is incomplete.
     """
     sources = material.sources
-    made = identity(result, kind, sources[0], language, prior)
+    named = [] if segments is None else [segments]
+    made = identity(result, kind, sources[0], language, prior, refers_to=named)
     title = phrase(Phrase.REPORT_TITLE_MODEL, language, model=f"{result.model.name} {result.model.version}")
     sop_class = hd.sr.Comprehensive3DSR if kind is ObjectKind.SR else hd.sr.ComprehensiveSR
     root = _content(result, material, segments, kind, language)
     # highdicom copies the tree twice and searches it for references to images, all of which are found already.
     tree, root.ContentSequence = root.ContentSequence, root.ContentSequence[:1]
     dataset: Dataset = sop_class(
-        evidence=[*sources, *([] if segments is None else [segments])],
+        evidence=[*sources, *named],
         content=root,
         series_instance_uid=made.series_instance_uid,
         series_number=_SERIES_NUMBERS[kind],

@@ -20,7 +20,7 @@ from consumers.dicom import concepts
 from consumers.dicom.material import Material
 from consumers.dicom.report_regions import coordinates, in_space, mask_of, planar_regions, regions_in_space
 from consumers.dicom.source import image_of
-from consumers.dicom.texts import unlimited_text
+from consumers.dicom.texts import long_string, unlimited_text
 from schemas.events import Finding, Measurement
 from schemas.terminology import Language, Phrase, phrase
 
@@ -130,7 +130,7 @@ def comment(text: str) -> Any:
 def _context(finding: Finding) -> dict[str, Any]:
     """What each group of a finding repeats."""
     side = None if finding.laterality is None else concepts.SIDES[finding.laterality]
-    label = unlimited_text(finding.tracking_id, finding.finding_type)
+    label = long_string(finding.tracking_id, "finding")
     return {
         "tracking_identifier": hd.sr.TrackingIdentifier(finding.tracking_uid, label),
         "finding_type": concepts.concept(finding.code),
