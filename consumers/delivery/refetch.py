@@ -40,13 +40,19 @@ class Refetch:
         DestinationUnavailable
             Kafka did not answer in time.
         """
-        with kafka_errors("read a message again"):
-            self._consumer.assign([TopicPartition(*item.place, item.offset)])
-            message = self._consumer.poll(_PATIENCE_S)
-            if message is None:
-                raise DestinationUnavailable("Kafka did not give a message again in time: check the broker")
-            for _ in range(BATCH):
-                if message is None or message.error() is not None:
-                    break
-                yield self._received_of(message)
-                message = self._consumer.poll(0)
+        try:
+            with kafka_errors("read a message again"):
+                yield from self._read(TopicPartition(*item.place, item.offset))
+        finally:
+            self._consumer.unassign()
+
+    def _read(self, start: TopicPartition) -> Iterator[Received]:
+        self._consumer.assign([start])
+        message = self._consumer.poll(_PATIENCE_S)
+        if message is None:
+            raise DestinationUnavailable("Kafka did not give a message again in time: check the broker")
+        for _ in range(BATCH):
+            if message is None or message.error() is not None:
+                return
+            yield self._received_of(message)
+            message = self._consumer.poll(0)

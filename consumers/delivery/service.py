@@ -70,7 +70,8 @@ def serve(
     publisher.start()
     config = consumer_config(kafka, process.name, group, instance_id=process.instance)
     consumer = new_consumer(config | {"enable.partition.eof": True})
-    again_config = consumer_config(kafka, f"{process.name}-again", f"{group}.again")
+    # a new question waits for the answer to the one before, which at the end of a partition comes late
+    again_config = consumer_config(kafka, f"{process.name}-again", f"{group}.again", fetch_wait_ms=10)
     again = new_consumer(again_config | {"enable.partition.eof": True, "fetch.message.max.bytes": _SMALL_FETCH})
     try:
         Runtime(

@@ -168,8 +168,8 @@ class Bench:
             consumer.close()
 
     def _read(self, starts: list[TopicPartition]) -> list[Message]:
-        config = consumer_config(self.settings, "bench", f"{self.group}.reader") | {"enable.partition.eof": True}
-        consumer: Consumer = new_consumer(config)
+        config = consumer_config(self.settings, "bench", f"{self.group}.reader", fetch_wait_ms=20)
+        consumer: Consumer = new_consumer(config | {"enable.partition.eof": True})
         messages, open_ends = [], len(starts)
         try:
             consumer.assign([TopicPartition(one.topic, one.partition, one.offset) for one in starts])
