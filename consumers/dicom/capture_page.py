@@ -28,6 +28,8 @@ _BAND: Final = (28, 36, 48)
 _LEFT: Final = 36
 _WIDTH: Final = SIZE - 2 * _LEFT
 _ROWS_FROM: Final = 204
+#: Lines of details and of warnings in a row, from roomy to tight.
+_LAYOUTS: Final = ((2, 2), (2, 1), (1, 1), (1, 0))
 #: More rows than fit are not laid out.
 _MOST_ROWS: Final = 16
 _MOST_WARNINGS: Final = 6
@@ -90,18 +92,18 @@ def _chips(canvas: ImageDraw.ImageDraw, result: InferenceResult, language: Langu
     heading = f"{phrase(Phrase.FINDINGS, language)}: {len(result.findings)}"
     face = font(28, bold=True)
     canvas.text((_LEFT, 172), heading, WHITE, face, anchor="lm")
-    left = _LEFT + round(face.getlength(heading)) + 28
+    left = _LEFT + round(face.getlength(heading)) + 20
     for category in Category:
         count = sum(finding.category is category for finding in result.findings)
         if count:
-            left = _chip(canvas, left, 172, f"{phrase(CATEGORIES[category], language)}: {count}", category) + 12
+            left = _chip(canvas, left, 172, f"{phrase(CATEGORIES[category], language)}: {count}", category) + 8
 
 
 def _chip(canvas: ImageDraw.ImageDraw, left: int, middle: int, text: str, category: Category) -> int:
     """A rounded label in the colour of a category; gives the column of its right end."""
-    face = font(20, bold=True)
-    right = left + round(face.getlength(text)) + 24
-    canvas.rounded_rectangle((left, middle - 16, right, middle + 16), 16, fill=COLOURS[category])
+    face = font(18, bold=True)
+    right = left + round(face.getlength(text)) + 20
+    canvas.rounded_rectangle((left, middle - 15, right, middle + 15), 15, fill=COLOURS[category])
     canvas.text(((left + right) // 2, middle), text, BLACK, face, anchor="mm")
     return right
 
@@ -114,9 +116,10 @@ def _rows(
     language: Language,
 ) -> None:
     room = bottom - _ROWS_FROM
-    rows = _laid_out(result, images, language, details=2)
-    if len(result.findings) > len(rows) or sum(row.height for row in rows) > room:
-        rows = _laid_out(result, images, language, details=1)
+    for details, warnings in _LAYOUTS:
+        rows = _laid_out(result, images, language, details, warnings)
+        if len(result.findings) == len(rows) and sum(row.height for row in rows) <= room:
+            break
     top = _ROWS_FROM
     for place, row in enumerate(rows):
         left_over = len(result.findings) - place
@@ -144,15 +147,16 @@ class _Row:
         return 52 + 28 * len(self.lines)
 
 
-def _laid_out(result: InferenceResult, images: Mapping[int, str], language: Language, details: int) -> list[_Row]:
-    """Rows of the most urgent findings, with at most so many lines of details each; a warning is one more."""
+def _laid_out(
+    result: InferenceResult, images: Mapping[int, str], language: Language, details: int, warnings: int
+) -> list[_Row]:
+    """Rows of the most urgent findings, with at most so many lines of details and warnings each."""
     rows = []
     for number, finding in by_urgency(result)[:_MOST_ROWS]:
         said = " · ".join(part for part in (images.get(number, ""), finding_details(finding, language)) if part)
         lines = [(line, GREY) for line in wrapped(said, font(21), _WIDTH - 100, details)]
-        if details > 1:
-            warned = [phrase(Phrase.WARNING, language, text=text) for text in finding.warnings[:1]]
-            lines += [(shortened(text, font(21), _WIDTH - 100), AMBER) for text in warned]
+        warned = [phrase(Phrase.WARNING, language, text=text) for text in finding.warnings[:warnings]]
+        lines += [(shortened(text, font(21), _WIDTH - 100), AMBER) for text in warned]
         rows.append(_Row(number, finding, lines))
     return rows
 

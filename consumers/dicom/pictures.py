@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
-from pydicom.pixels.utils import pixel_array
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
 
 from producers.dicomweb.grayscale import display_values, rescale_of
 
