@@ -68,11 +68,18 @@ _PROCESSES: Final = (
     ("gateway", "producers.gateway", (), 1),
     ("streams", "streams.processor", (), 0),
     ("worker", "streams.worker", (), 0),
+    ("findings", "streams.findings", (), 0),
     ("writer-stow", "consumers.writer", ("stow",), 0),
     ("writer-fhir", "consumers.writer", ("fhir",), 0),
     ("writer-audit", "consumers.writer", ("audit",), 0),
     ("api", "dashboards.api", (), 1),
 )
+#: Writer → variables of which one makes it part of the stack: nobody can guess whom it should write to.
+_ON_REQUEST: Final = {
+    "oru": ("SCANSTREAM_ORU_HOST",),
+    "callback": ("SCANSTREAM_CALLBACK_SECRET", "SCANSTREAM_CALLBACK_SECRET_FILE"),
+    "escalation": ("SCANSTREAM_ESCALATION_ROUTES_FILE",),
+}
 #: Creates the topics as soon as a broker listens, and ends.
 _TOPICS: Final = Program("topics", [sys.executable, "-m", "producers.topic_admin"], 0, has_end=True)
 
@@ -93,7 +100,7 @@ def make_plan(data_dir: Path, environment: Mapping[str, str]) -> Plan:
         No free port was found.
     """
     own_broker = not environment.get("KAFKA_BOOTSTRAP_SERVERS")
-    table = [*([_BROKER] if own_broker else []), *_PROCESSES]
+    table = [*([_BROKER] if own_broker else []), *_PROCESSES, *_on_request(environment)]
     services = ["kafka", "kafka_controller", "gateway_dimse", "gateway_http", "api", "clickhouse"]
     names = [*services, *(METRICS + name for name, *_ in table)]
     chosen = ports.assign(data_dir, names, _fixed_ports())
@@ -109,6 +116,15 @@ def make_plan(data_dir: Path, environment: Mapping[str, str]) -> Plan:
     ]
     programs.insert(1 if own_broker else 0, _TOPICS)
     return Plan(tuple(programs), _common(data_dir, chosen, endpoints, environment), endpoints)
+
+
+def _on_request(environment: Mapping[str, str]) -> list[tuple[str, str, tuple[str, ...], int]]:
+    """Rows of the writers that a setting asks for."""
+    return [
+        (f"writer-{name}", "consumers.writer", (name,), 0)
+        for name, variables in _ON_REQUEST.items()
+        if any(environment.get(variable) for variable in variables)
+    ]
 
 
 def _fixed_ports() -> dict[str, int]:
@@ -163,6 +179,7 @@ def _common(
         "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "SCANSTREAM_STOW_PACS_URL": f"{endpoints.gateway_http}/dicom-web",
         "SCANSTREAM_FHIR_BASE_URL": f"{endpoints.api}/fhir",
+        "SCANSTREAM_ESCALATION_ACKNOWLEDGE_URL": endpoints.api,
     }
     decided = {
         "SCANSTREAM_DATA_DIR": str(data_dir),

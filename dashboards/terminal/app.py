@@ -51,6 +51,7 @@ app.command("gateway", rich_help_panel=_PROCESSES)(processes.gateway)
 app.command("poller", rich_help_panel=_PROCESSES)(poller.poller)
 app.command("streams", rich_help_panel=_PROCESSES)(processes.streams)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
+app.command("findings", rich_help_panel=_PROCESSES)(processes.findings)
 app.command("writer", rich_help_panel=_PROCESSES)(processes.writer)
 app.command("api", rich_help_panel=_PROCESSES)(processes.api)
 

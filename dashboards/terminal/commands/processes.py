@@ -28,6 +28,13 @@ def streams() -> None:
     raise typer.Exit(main())
 
 
+def findings() -> None:
+    """Findings of every result to the topic of their type."""
+    from streams.findings.service import main
+
+    raise typer.Exit(main())
+
+
 def worker() -> None:
     """Run models on studies."""
     from streams.worker.worker import main
@@ -36,7 +43,9 @@ def worker() -> None:
 
 
 def writer(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Destination: stow, fhir or audit.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Destination: stow, fhir, oru, callback, escalation or audit.")
+    ],
 ) -> None:
     """Carry results to one destination."""
     from consumers.writer import main

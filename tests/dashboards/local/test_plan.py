@@ -20,13 +20,29 @@ def test_everything_is_started_and_points_to_this_stack(tmp_path):
     plan = make_plan(tmp_path, dict(os.environ))
     names = [program.name for program in plan.programs]
     assert names == [
-        "broker", "topics", "gateway", "streams", "worker", "writer-stow", "writer-fhir", "writer-audit", "api",
+        "broker", "topics", "gateway", "streams", "worker", "findings",
+        "writer-stow", "writer-fhir", "writer-audit", "api",
     ]  # fmt: skip
     assert plan.environment["KAFKA_BOOTSTRAP_SERVERS"] == plan.endpoints.kafka
     assert plan.environment["SCANSTREAM_STOW_PACS_URL"] == f"{plan.endpoints.gateway_http}/dicom-web"
     assert plan.environment["SCANSTREAM_FHIR_BASE_URL"] == f"{plan.endpoints.api}/fhir"
     assert set(plan.endpoints.metrics) == set(names) - {"topics"}
     assert len(set(plan.endpoints.metrics.values())) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "writer"),
+    [
+        ("SCANSTREAM_ORU_HOST", "writer-oru"),
+        ("SCANSTREAM_CALLBACK_SECRET", "writer-callback"),
+        ("SCANSTREAM_CALLBACK_SECRET_FILE", "writer-callback"),
+        ("SCANSTREAM_ESCALATION_ROUTES_FILE", "writer-escalation"),
+    ],
+)
+def test_a_writer_is_started_where_it_is_said_whom_it_writes_to(tmp_path, variable, writer):
+    plan = make_plan(tmp_path, {variable: "given"})
+    assert plan.programs[-1].name == writer
+    assert plan.programs[-1].command[-2:] == ["consumers.writer", writer.removeprefix("writer-")]
 
 
 def test_who_works_with_others_is_stopped_before_them(tmp_path):
