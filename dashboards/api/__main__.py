@@ -10,14 +10,17 @@ from datetime import UTC, datetime
 
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
+from dashboards.api.publish import Publish
 from dashboards.api.server import listen, serving
 from dashboards.fhir.store import FhirStore
 from dashboards.live.follow import Follower
 from dashboards.live.view import LiveView
+from producers.kafka import EventPublisher
 from producers.process import Process, run
 from producers.schema_registry import codec_from
+from schemas.destinations import EscalationSettings
 from schemas.errors import ConfigurationError
-from schemas.settings import ApiSettings, KafkaSettings, RegistrySettings
+from schemas.settings import ApiSettings, KafkaSettings, RegistrySettings, secret_of
 
 
 def main() -> int:
@@ -29,7 +32,17 @@ def _body(process: Process) -> None:
     settings = ApiSettings()
     view = LiveView()
     follower = Follower(KafkaSettings(), codec_from(RegistrySettings()), view, process.telemetry)
-    context = ApiContext(view, follower.missing, process.telemetry, lambda: datetime.now(UTC))
+    alarms = EscalationSettings()
+    context = ApiContext(
+        view,
+        follower.missing,
+        process.telemetry,
+        lambda: datetime.now(UTC),
+        Publish(
+            EventPublisher(KafkaSettings(), codec_from(RegistrySettings()), process.source, process.telemetry)
+        ),
+        secret_of(alarms.link_secret, alarms.link_secret_file, "SCANSTREAM_ESCALATION_LINK_SECRET"),
+    )
     with (
         listen(settings.host, settings.port) as listener,
         closing(_fhir_store(process)) as store,

@@ -11,6 +11,8 @@ from fastapi import Depends, Request
 
 from dashboards.live.view import LiveView
 from producers.telemetry import Telemetry
+from schemas.events import Event
+from schemas.topics import Topic
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,18 @@ class ApiContext:
         Metrics of this process.
     now
         Clock, UTC.
+    publish
+        Writes an event under its key to a topic; raises ``DestinationUnavailable`` where Kafka did not take it.
+    link_secret
+        Signs links to acknowledge an alarm; ``None``: there are no such links.
     """
 
     view: LiveView
     missing: Callable[[], list[str]]
     telemetry: Telemetry
     now: Callable[[], datetime]
+    publish: Callable[[Topic, str, Event], None]
+    link_secret: str | None = None
 
 
 def context_of(request: Request) -> ApiContext:

@@ -27,7 +27,14 @@ from schemas.topics import TASK_TOPICS, Topic
 
 log = logging.getLogger(__name__)
 
-TOPICS: Final = (Topic.STUDIES, *TASK_TOPICS.values(), Topic.STATUS, Topic.RESULTS, Topic.DELIVERY)
+TOPICS: Final = (
+    Topic.STUDIES,
+    *TASK_TOPICS.values(),
+    Topic.STATUS,
+    Topic.RESULTS,
+    Topic.DELIVERY,
+    Topic.ESCALATIONS,
+)
 
 PROBE_INTERVAL_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 2.0
@@ -154,6 +161,8 @@ class Follower:
                 log.warning("partition cannot be read", extra=fields(topic=where[0], reason=error.str()))
             return
         self._telemetry.count("scanstream_messages_consumed_total", topic=where[0])
+        if message.value() is None:  # a tombstone: what it was about is over, and the view is bounded
+            return
         try:
             self._view.apply(self._codec.decode(message.value()))
         except InvalidMessage as invalid:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from dashboards.live.alarms import Alarms
 from dashboards.live.fold import TaskEvent, study_after, task_after
 from dashboards.live.records import StudyView, TaskView
 from schemas.events import (
     DeliveryOutcome,
+    EscalationStep,
     Event,
     InferenceResult,
     InferenceTask,
@@ -51,6 +53,7 @@ class LiveView:
         self._studies: dict[str, StudyView] = {}
         self._tasks: dict[str, TaskView] = {}
         self._early: dict[str, list[DeliveryOutcome]] = {}
+        self.alarms = Alarms()
 
     def apply(self, event: Event) -> None:
         """Take one event in; events that say nothing of a study or a task are ignored."""
@@ -61,6 +64,8 @@ class LiveView:
             case InferenceTask() | TaskStatus() | InferenceResult() | DeliveryOutcome():
                 with self._lock:
                     self._note_task(event)
+            case EscalationStep():
+                self.alarms.apply(event)
             case _:
                 return
         if len(self._studies) > self._limits.max_studies * 1.1:

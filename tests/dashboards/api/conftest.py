@@ -16,6 +16,9 @@ from dashboards.api.context import ApiContext
 from dashboards.fhir.store import FhirStore
 from dashboards.live.view import LiveView
 from producers.telemetry import Telemetry
+from schemas.errors import DestinationUnavailable
+from schemas.events import Event
+from schemas.topics import Topic
 from tests.dashboards.story import START
 
 
@@ -28,6 +31,14 @@ class Service:
     missing: list[str] = field(default_factory=list)
     now: datetime = START + timedelta(minutes=1)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    link_secret: str | None = "of sixteen characters and more"
+    kafka_is_away: bool = False
+    published: list[tuple[Topic, str, Event]] = field(default_factory=list)
+
+    def publish(self, topic: Topic, key: str, event: Event) -> None:
+        if self.kafka_is_away:
+            raise DestinationUnavailable("Kafka did not acknowledge 1 events in 5 s: check that the broker is up")
+        self.published.append((topic, key, event))
 
 
 @pytest.fixture
@@ -38,7 +49,14 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    context = ApiContext(service.view, lambda: service.missing, service.telemetry, lambda: service.now)
+    context = ApiContext(
+        service.view,
+        lambda: service.missing,
+        service.telemetry,
+        lambda: service.now,
+        service.publish,
+        service.link_secret,
+    )
     transport = httpx.ASGITransport(create_app(context, service.store), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
