@@ -25,8 +25,11 @@ CLASS_PATHS: Final = {
     "kafka": ["org.apache.kafka:kafka_2.13:4.3.0", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"],
 }
 
-#: Product → single files without dependencies.
-ARCHIVES: Final = {"apicurio": ["io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"]}
+#: Product → single files without dependencies, or whose dependencies Kafka's class path has.
+ARCHIVES: Final = {
+    "console": ["org.apache.kafka:kafka-tools:4.3.0:jar:"],
+    "apicurio": ["io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"],
+}
 
 
 def resolve(roots: list[str], context: Any) -> list[Any]:
