@@ -16,8 +16,9 @@ from consumers.dicom import concepts, equipment
 from consumers.dicom.identity import identity
 from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
+from consumers.dicom.planes import frames_of
 from consumers.dicom.report_regions import mask_of
-from consumers.dicom.source import image_of, slices
+from consumers.dicom.source import image_of
 from consumers.dicom.texts import long_string, unlimited_text
 from schemas.events import Finding, InferenceResult
 from schemas.terminology import Language, Phrase, display, phrase
@@ -96,8 +97,7 @@ def _images_of(finding: Finding, material: Material) -> Iterator[str]:
             yield location.sop_instance_uid
     mask = mask_of(finding, material)
     if mask is not None:
-        image, _ = slices(material.sources)[int(mask.sum(axis=(1, 2)).argmax())]
-        yield str(image.SOPInstanceUID)
+        yield frames_of(material.sources)[int(mask.sum(axis=(1, 2)).argmax())].sop_instance_uid
 
 
 def _description(result: InferenceResult, language: Language) -> str:

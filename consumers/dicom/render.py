@@ -14,11 +14,13 @@ import pydicom.config
 from pydicom import Dataset
 
 from consumers.defect import described
+from consumers.dicom.capture import captures
 from consumers.dicom.fractional import fractional
 from consumers.dicom.keyobjects import key_objects
 from consumers.dicom.material import Material
 from consumers.dicom.parametric import parametric_maps
 from consumers.dicom.plan import ObjectKind, Plan
+from consumers.dicom.presentation import presentation_states
 from consumers.dicom.prior import Prior
 from consumers.dicom.report import report
 from consumers.dicom.segmentation import segmentation
@@ -85,6 +87,10 @@ def _objects(result: InferenceResult, material: Material, plan: Plan, prior: Pri
         built.append(fractional(result, material))
     if ObjectKind.PM in kinds:
         built += parametric_maps(result, material)
+    if ObjectKind.GSPS in kinds:
+        built += presentation_states(result, material, language)
+    if ObjectKind.SC in kinds:
+        built += captures(result, material, language)
     built += [
         report(result, material, segments, kind, language, prior)
         for kind in (ObjectKind.SR, ObjectKind.SR_2D)

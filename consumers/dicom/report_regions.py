@@ -12,16 +12,14 @@ from typing import Any, Final
 
 import highdicom as hd
 import numpy as np
-import numpy.typing as npt
 from pydicom import Dataset
 
 from consumers.dicom.material import Mask, Material
-from consumers.dicom.outline import MOST_POINTS, outlines
-from consumers.dicom.source import image_of, slices
+from consumers.dicom.outline import MOST_POINTS, Points, outlines
+from consumers.dicom.planes import frames_of
+from consumers.dicom.source import image_of
 from schemas.errors import InvalidMessage
 from schemas.events import Finding, Location, LocationKind
-
-Points = npt.NDArray[np.float64]
 
 _ON_IMAGE: Final = frozenset({LocationKind.POINT, LocationKind.CONTOUR, LocationKind.BOX})
 _LINES: Final = frozenset({LocationKind.CONTOUR, LocationKind.BOX})
@@ -105,8 +103,7 @@ def _on_image(location: Location, images: Mapping[str, Dataset]) -> Any:
     if location.kind is LocationKind.BOX:
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
         points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    frame = (location.frame_number or 1) if "NumberOfFrames" in image else None
-    return _region(points, image, frame)
+    return _region(points, image, location.frame_number or 1)
 
 
 def _outlines(mask: Mask, material: Material) -> list[Any]:
@@ -114,14 +111,17 @@ def _outlines(mask: Mask, material: Material) -> list[Any]:
     (filled,) = voxels.nonzero()
     largest = int(voxels.argmax())
     chosen = sorted({(int(filled[0]) + largest) // 2, largest, (largest + int(filled[-1]) + 1) // 2})
-    places = slices(material.sources)
-    return [_region(outlines(mask[number])[0], *places[number]) for number in chosen if voxels[number]]
+    frames = frames_of(material.sources)
+    return [
+        _region(outlines(mask[number])[0], frames[number].source, frames[number].number)
+        for number in chosen
+        if voxels[number]
+    ]
 
 
-def _region(points: Points, image: Dataset, frame: int | None) -> Any:
-    source = hd.sr.SourceImageForRegion(
-        image.SOPClassUID, image.SOPInstanceUID, None if frame is None else [frame]
-    )
+def _region(points: Points, image: Dataset, frame: int) -> Any:
+    frames = [frame] if "NumberOfFrames" in image else None
+    source = hd.sr.SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID, frames)
     if len(points) == 1:
         return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POINT, points, source)
     return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, _closed(points, MOST_POINTS), source)

@@ -89,15 +89,6 @@ def image_of(sources: Mapping[str, Dataset], sop_instance_uid: str) -> Dataset:
     return image
 
 
-def slices(sources: Sequence[Dataset]) -> list[tuple[Dataset, int | None]]:
-    """Image, and frame number where it is a multi-frame image, of each slice of a mask."""
-    return [
-        (source, frame if "NumberOfFrames" in source else None)
-        for source in sources
-        for frame in range(1, int(source.get("NumberOfFrames") or 1) + 1)
-    ]
-
-
 def check_slices(sources: Sequence[Dataset], slices: int) -> None:
     """Make sure that each slice of a mask has its image.
 
