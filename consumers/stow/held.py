@@ -33,6 +33,19 @@ _COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 _SUCCESS: Final = 0x0000
 _CANNOT_UNDERSTAND: Final = 0xC000
 _MOST_SERIES: Final = 200
+#: Besides that of C-GET itself.
+_MOST_CONTEXTS: Final = 127
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """UIDs of an instance that may be there; it may come in this transfer syntax, or uncompressed."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True)
@@ -59,28 +72,27 @@ class Held:
     probe: Callable[[], None]
     tls: ssl.SSLContext | None = None
 
-    def instance(
-        self, study: str, series: str, sop_class: str, sop: str, syntaxes: Sequence[str]
-    ) -> Dataset | None:
-        """An instance, or ``None`` when the PACS does not have it or does not give it.
-
-        Parameters
-        ----------
-        study, series, sop_class, sop
-            UIDs of the instance.
-        syntaxes
-            Transfer syntaxes that it may come in.
+    def instances(self, wanted: Sequence[Wanted]) -> dict[str, Dataset]:
+        """Those of some instances that the PACS has and gives, by SOP Instance UID.
 
         Raises
         ------
         DestinationUnavailable
             The PACS is away.
         """
-        keys = Dataset()
-        keys.QueryRetrieveLevel = "IMAGE"
-        keys.StudyInstanceUID, keys.SeriesInstanceUID, keys.SOPInstanceUID = study, series, sop
-        found = self._get([keys], [Context(sop_class, (uid,), as_scp=True) for uid in syntaxes])
-        return next((item for item in found if str(item.get("SOPInstanceUID")) == sop), None)
+        keys = []
+        for one in wanted:
+            identifier = Dataset()
+            identifier.QueryRetrieveLevel = "IMAGE"
+            identifier.StudyInstanceUID = one.study_instance_uid
+            identifier.SeriesInstanceUID = one.series_instance_uid
+            identifier.SOPInstanceUID = one.sop_instance_uid
+            keys.append(identifier)
+        pairs = dict.fromkeys(
+            (one.sop_class_uid, syntax) for one in wanted for syntax in (one.transfer_syntax_uid, *FALLBACKS)
+        )
+        contexts = [Context(sop_class, (syntax,), as_scp=True) for sop_class, syntax in pairs]
+        return {str(found.get("SOPInstanceUID")): found for found in self._get(keys, contexts[:_MOST_CONTEXTS])}
 
     def reports(self, study: str) -> list[Dataset]:
         """Comprehensive structured reports of a study; none from a PACS without C-FIND or C-GET for us.

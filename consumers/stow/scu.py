@@ -9,8 +9,7 @@ from __future__ import annotations
 import io
 import ssl
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,30 +18,18 @@ from pydicom.uid import UID
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow import status
-from consumers.stow.held import Held
+from consumers.stow.held import Held, Wanted
 from consumers.stow.sameness import differs_at
 from consumers.stow.standing import ABSENT, Standing
 from producers.dimse.outbound import Answer, Outbound
 from producers.dimse.peers import Peer
-from producers.dimse.proposals import FALLBACKS, Context, batches
+from producers.dimse.proposals import FALLBACKS, Context
 from producers.dimse.requestor import Proposal, Timeouts, associated
 from producers.store.part10 import split
 from schemas.errors import DestinationUnavailable, PermanentRejection, TransientFailure
 from schemas.events import ObjectOutcome
 
 _VERIFICATION: Final = Context("1.2.840.10008.1.1", FALLBACKS)
-
-
-@dataclass(frozen=True)
-class _Outgoing:
-    """An object with what its presentation contexts follow from."""
-
-    item: RenderedObject
-    transfer_syntax_uid: str
-
-    @property
-    def sop_class_uid(self) -> str:
-        return self.item.sop_class_uid
 
 
 class StorageScu:
@@ -77,12 +64,35 @@ class StorageScu:
         TransientFailure
             It failed on one of these instances in a way that may pass, or broke off when it got it.
         """
-        outgoing = [_Outgoing(item, split(item.data)[0].transfer_syntax_uid) for item in objects]
-        # one context stays free: Verification, so that an association stands also where no object is taken
+        wanted = [_wanted(item) for item in objects]
+        pairs = dict.fromkeys(
+            (one.sop_class_uid, syntax) for one in wanted for syntax in (one.transfer_syntax_uid, *FALLBACKS)
+        )
+        contexts = [Context(sop_class, (syntax,)) for sop_class, syntax in pairs]
+        try:
+            # with Verification an association stands also where the PACS takes none of the objects
+            with associated(
+                self._peer,
+                self._ae_title,
+                Proposal([_VERIFICATION, *contexts]),
+                timeouts=self._timeouts,
+                tls=self._tls,
+            ) as outbound:
+                answers = [
+                    self._sent(outbound, item, one.transfer_syntax_uid)
+                    for item, one in zip(objects, wanted, strict=True)
+                ]
+        except PermanentRejection as error:
+            # of the association: every result would be refused alike, until somebody corrects a setting
+            raise DestinationUnavailable(str(error)) from error
+        # some PACS refuse what they have already
+        refused = [
+            one for one, answer in zip(wanted, answers, strict=True) if answer is not None and not answer.ok
+        ]
+        theirs = self._held.instances(refused) if refused else {}
         return tuple(
-            outcome
-            for contexts, part in batches(outgoing, _MOST_CONTEXTS)
-            for outcome in self._store_part([*contexts, _VERIFICATION], part)
+            self._outcome(item, answer, theirs.get(item.sop_instance_uid))
+            for item, answer in zip(objects, answers, strict=True)
         )
 
     def reports(self, study_instance_uid: str) -> list[Dataset]:
@@ -105,58 +115,39 @@ class StorageScu:
         except PermanentRejection as error:
             raise DestinationUnavailable(str(error)) from error
 
-    def _store_part(self, contexts: Sequence[Context], part: Sequence[_Outgoing]) -> Iterator[ObjectOutcome]:
-        try:
-            with associated(
-                self._peer, self._ae_title, Proposal(contexts), timeouts=self._timeouts, tls=self._tls
-            ) as outbound:
-                answers = [self._sent(outbound, outgoing) for outgoing in part]
-        except PermanentRejection as error:
-            # of the association: every result would be refused alike, until somebody corrects a setting
-            raise DestinationUnavailable(str(error)) from error
-        for outgoing, answer in zip(part, answers, strict=True):
-            yield self._outcome(outgoing.item, answer)
-
-    def _sent(self, outbound: Outbound, outgoing: _Outgoing) -> Answer | None:
+    def _sent(self, outbound: Outbound, item: RenderedObject, stored_as: str) -> Answer | None:
         """Answer to one object, ``None`` when the PACS takes no transfer syntax of its SOP class."""
-        stored_as = outgoing.transfer_syntax_uid
-        ways = (stored_as, *FALLBACKS)
-        wanted = next((uid for uid in ways if outbound.accepts(outgoing.sop_class_uid, uid)), None)
+        wanted = next((uid for uid in (stored_as, *FALLBACKS) if outbound.accepts(item.sop_class_uid, uid)), None)
         if wanted is None:
             return None
-        data = outgoing.item.data if wanted == stored_as else _converted(outgoing.item.data, wanted)
+        data = item.data if wanted == stored_as else _converted(item.data, wanted)
         with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
             file.write(data)
             file.flush()
             try:
                 return outbound.store(Path(file.name), len(data))
-            except DestinationUnavailable as error:
+            except (DestinationUnavailable, PermanentRejection) as error:
                 # A PACS that is away is waited for; one that breaks off at this instance must not hold up others.
                 self.probe()
                 raise TransientFailure(
-                    f"{error}; it takes associations, and broke off at a {UID(outgoing.sop_class_uid).name}"
+                    f"{error}; it takes associations, and broke off at a {UID(item.sop_class_uid).name}"
                 ) from error
 
-    def _outcome(self, item: RenderedObject, answer: Answer | None) -> ObjectOutcome:
+    def _outcome(self, item: RenderedObject, answer: Answer | None, theirs: Dataset | None) -> ObjectOutcome:
         if answer is None:
             return status.not_negotiated(item, self._peer.ae_title)
-        standing = ABSENT if answer.ok else self._standing(item)
+        standing = ABSENT if theirs is None else Standing(is_there=True, differs_at=differs_at(item.data, theirs))
         return status.outcome(item, answer, standing, self._peer.ae_title)
 
-    def _standing(self, item: RenderedObject) -> Standing:
-        """What the PACS has of an instance that it refused: some refuse what they have already."""
-        stored_as = split(item.data)[0].transfer_syntax_uid
-        theirs = self._held.instance(
-            item.study_instance_uid,
-            item.series_instance_uid,
-            item.sop_class_uid,
-            item.sop_instance_uid,
-            tuple(dict.fromkeys((stored_as, *FALLBACKS))),
-        )
-        return ABSENT if theirs is None else Standing(is_there=True, differs_at=differs_at(item.data, theirs))
 
-
-_MOST_CONTEXTS: Final = 127
+def _wanted(item: RenderedObject) -> Wanted:
+    return Wanted(
+        item.study_instance_uid,
+        item.series_instance_uid,
+        item.sop_class_uid,
+        item.sop_instance_uid,
+        split(item.data)[0].transfer_syntax_uid,
+    )
 
 
 def _converted(data: bytes, transfer_syntax_uid: str) -> bytes:

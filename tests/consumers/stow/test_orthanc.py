@@ -34,6 +34,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.orthanc]
 NAME = "Ґалаґан^Євгенія^Їжаківна"
 #: Masks, probabilities, heatmaps and findings of all kinds; and a run that found nothing.
 FULL, EMPTY = 0, 4
+KINDS = {
+    f"1.2.840.10008.5.1.4.1.1.{kind}"
+    for kind in ("66.4", "88.34", "88.33", "88.59", "11.1", "7", "30")  # SEG, two SRs, KOS, GSPS, SC, PM
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,7 @@ def test_every_kind_of_object_is_stored_indexed_and_given_back_unchanged(
     outcomes = delivered(transport, case)
     assert {one.status for one in outcomes} == {DeliveryStatus.STORED}, outcomes
     found, made = listed(orthanc, case), of(case)
+    assert {item.sop_class_uid for item in made} == KINDS
     assert set(found) == {item.sop_instance_uid for item in made} == {one.identifier for one in outcomes}
     for item in made:
         back, sent = given(orthanc, item.sop_instance_uid), data_set(item)
