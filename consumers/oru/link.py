@@ -20,6 +20,8 @@ from schemas.logs import fields
 
 log = logging.getLogger(__name__)
 
+#: What a listener that will not have us needs to say so, on a slow network.
+_SETTLE_S: Final = 0.5
 _ANSWER_BYTES: Final = 1024 * 1024
 #: Commit acknowledgements of MLLP release 2: of the transport, which the message's own answer follows.
 _TRANSPORT_ACK: Final = b"\x06"
@@ -56,12 +58,17 @@ class Link:
         Raises
         ------
         DestinationUnavailable
-            Nobody listens, TLS fails, or the listener left two different messages in a row without an answer.
+            Nobody listens, TLS fails, every connection is closed at once, or the listener left two different
+            messages in a row without an answer.
         TransientFailure
             It did not answer this message, closed the connection, or answered what is no acknowledgement.
         """
         try:
             answer = self._once(control_id, payload)
+        except ConnectionLost:
+            # a listener that closes on everything is away; one that closes on this message must not stop others
+            self.probe()
+            raise
         except Silent as error:
             with self._lock:
                 before = self._unanswered - {control_id}
@@ -79,10 +86,16 @@ class Link:
         Raises
         ------
         DestinationUnavailable
-            Nobody listens, or TLS fails.
+            Nobody listens, TLS fails, or the connection is closed at once.
         """
         self.close()
-        self._give_back(self._open())
+        connection = self._open()
+        try:
+            connection.settle(_SETTLE_S)
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -103,8 +116,8 @@ class Link:
 
     def _ask(self, connection: MllpConnection, control_id: str, payload: bytes) -> Acknowledgement:
         try:
-            connection.send(payload)
             deadline = self._clock() + self._timeout_s
+            connection.send(payload)
             answer = self._answer(connection, control_id, deadline)
         except BaseException:
             connection.close()

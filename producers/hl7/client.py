@@ -174,6 +174,32 @@ class MllpConnection:
                 self._received += self._deframer.feed(data)
         return self._received.pop(0)
 
+    def settle(self, wait_s: float) -> None:
+        """Wait whether the listener closes the connection before anything is sent.
+
+        A proxy without a listener behind it does, and one that does not like our certificate: in TLS 1.3 that is
+        heard of only after the handshake.
+
+        Parameters
+        ----------
+        wait_s
+            How long, in seconds.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It does.
+        """
+        try:
+            self._received.append(self.receive(self._clock() + wait_s))
+        except Silent:
+            return
+        except TransientFailure as error:
+            raise DestinationUnavailable(
+                f"{self._listener.address} closes connections at once: check that the HL7 listener runs, allows "
+                f"this host, and knows {self._listener.settings}_TLS_CERTIFICATE where it asks for one"
+            ) from error
+
     def close(self) -> None:
         """Close the connection."""
         with suppress(OSError):
