@@ -15,6 +15,9 @@ class Limits:
         Wait before attempt 2, 3, … of a result that failed; after the last one it is dead-lettered.
     concurrency
         Deliveries under way at once; results of one study never overlap.
+    per_source
+        Deliveries under way at once that need the same source, so that a slow one leaves room for others;
+        ``None`` for no limit.
     per_second
         Most deliveries that start in a second; ``None`` for no limit.
     read_ahead
@@ -37,6 +40,7 @@ class Limits:
 
     retry_delays_s: tuple[float, ...] = (5.0, 30.0, 120.0)
     concurrency: int = 2
+    per_source: int | None = None
     per_second: float | None = None
     read_ahead: int = 100_000
     held_bytes: int = 64 * 1024 * 1024

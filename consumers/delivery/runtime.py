@@ -94,7 +94,7 @@ class Runtime:
         self._crew = Crew(destination, limits.concurrency)
         self._clerk = Clerk(group, name)
         self._circuit = Circuit(limits.probe_first_s, limits.probe_longest_s, clock, chance)
-        self._sources = Sources(limits.probe_first_s, limits.probe_longest_s, clock)
+        self._sources = Sources(limits.probe_first_s, limits.probe_longest_s, clock, limits.per_source)
         self._brake = Brake(limits.max_consecutive_dead, limits.max_dead_share, limits.dead_window)
         self._rate = Rate(limits.per_second, clock)
         self._gauges = Gauges(process.telemetry, name, now, clock)
@@ -158,6 +158,7 @@ class Runtime:
                 self._probed(end)
                 continue
             self._under_way -= 1
+            self._sources.ended(end.work.source)
             if not self._partitions.is_current(end.work.received):
                 self._backlog.finished(end.work.study)
             elif isinstance(end, Delivered):
@@ -279,6 +280,10 @@ class Runtime:
             return None
         result, verdict = work.subject.result, work.subject.verdict
         item.source = work.source
+        if not work.source and isinstance(self._destination, AddressedDestination):
+            self._backlog.finished(item.study)
+            self._commits.add(Settlement(received))
+            return None
         if not self._sources.may_try(work.source):
             self._put_back(item)
             return None

@@ -18,6 +18,9 @@ from schemas.settings import KafkaSettings, RegistrySettings
 #: How long results wait for an address that is away, in seconds, before they are dead-lettered.
 ADDRESS_PATIENCE_S: Final = 24 * 3600.0
 
+#: Addresses that may keep us waiting at once; the concurrency of the settings is for each of them.
+ADDRESSES_AT_ONCE: Final = 8
+
 #: Bytes that reading a message again asks the broker for; a larger message still comes whole.
 _SMALL_FETCH: Final = 1024 * 1024
 
@@ -33,9 +36,14 @@ def limits_of(settings: WriterSettings, destination: Destination) -> Limits:
         One with many addresses waits for each of them for a bounded time.
     """
     limits = Limits(concurrency=settings.concurrency, per_second=settings.per_second)
-    if isinstance(destination, AddressedDestination):
-        return replace(limits, source_patience_s=ADDRESS_PATIENCE_S)
-    return limits
+    if not isinstance(destination, AddressedDestination):
+        return limits
+    return replace(
+        limits,
+        concurrency=settings.concurrency * ADDRESSES_AT_ONCE,
+        per_source=settings.concurrency,
+        source_patience_s=ADDRESS_PATIENCE_S,
+    )
 
 
 def serve(

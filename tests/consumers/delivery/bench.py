@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from consumers.delivery.limits import Limits
 from consumers.delivery.service import serve
+from consumers.destination import Destination
 from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process
 from producers.telemetry import Telemetry
@@ -132,7 +133,7 @@ class Bench:
             consumer.close()
 
     @contextmanager
-    def writer(self, destination: Scripted, limits: Limits = QUICK, place: str = "1") -> Iterator[Process]:
+    def writer(self, destination: Destination, limits: Limits = QUICK, place: str = "1") -> Iterator[Process]:
         """The runtime in a thread of this process; what ended it is raised at the end of the block."""
         process = Process(f"writer-{self.name}", ProcessSettings(node=f"{self.group}.{place}"))
         failed: list[BaseException] = []
