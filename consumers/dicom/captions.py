@@ -27,6 +27,7 @@ _SIDES: Final[dict[Laterality, Phrase]] = {
     Laterality.RIGHT: Phrase.LATERALITY_RIGHT,
     Laterality.BILATERAL: Phrase.LATERALITY_BILATERAL,
 }
+_SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_UNIT: Final = frozenset({"1", "{ratio}"})
 
 
@@ -62,8 +63,10 @@ def measurement_text(item: Measurement, language: Language) -> str:
 
 
 def number_text(value: float, language: Language) -> str:
-    """Number with four significant digits, no exponent where a person needs none, and the language's comma."""
-    text = f"{value:.4g}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.0f}"
-    if abs(value) >= 1e9 or 0 < abs(value) < 1e-3:
-        text = f"{value:.3g}"
+    """Number with four significant digits and the language's comma; very large and small ones as powers of ten."""
+    if value == 0 or 1e-3 <= abs(value) < 1e9:
+        text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    else:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        text = f"{float(mantissa):g}·10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
     return text.replace(".", ",") if language is Language.UKRAINIAN else text

@@ -8,6 +8,7 @@ Softcopy Presentation State, colour images a Color one. Only images with a mark 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from itertools import groupby
 from typing import Any, Final
 
@@ -31,15 +32,21 @@ SERIES_NUMBER: Final = 9005
 
 Marks = Mapping[int, Sequence[Mark]]
 
+_SRGB: Final = "sRGB_v4_ICC_preference.icc"
 _OF_THE_IMAGE: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames")
-_LOOKUP_TABLES: Final = (
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTSequence",
+_LEFT_OUT: Final = frozenset(
+    {
+        *_OF_THE_IMAGE,
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+        "ModalityLUTSequence",
+        "WindowCenter",
+        "WindowWidth",
+        "VOILUTSequence",
+    }
 )
 
 
@@ -101,6 +108,7 @@ def _state(
     bare = {frame.sop_instance_uid: _bare(frame.source, material.sources[0]) for frame in shown.values()}
     layers = _layers(marks, shown)
     kind = hd.pr.ColorSoftcopyPresentationState if colour else hd.pr.GrayscaleSoftcopyPresentationState
+    of_the_kind: dict[str, Any] = {"icc_profile": _icc_profile(first.source)} if colour else {}
     dataset = kind(
         referenced_images=list(bare.values()),
         series_instance_uid=made.series_instance_uid,
@@ -118,6 +126,7 @@ def _state(
         series_description=long_string(f"{phrase(Phrase.PRESENTATION_TITLE, language)} {result.model.name}"),
         contributing_equipment=[equipment.contributing_equipment(result, made)],
         **equipment.general_equipment(result.model),
+        **of_the_kind,
     )
     equipment.finish(dataset, made)
     dataset.PresentationCreationDate, dataset.PresentationCreationTime = made.date, made.time
@@ -136,16 +145,22 @@ def _bare(source: Dataset, prepared: Dataset) -> Dataset:
 
     Lookup tables stay away: highdicom would copy them, and refuses what modalities write inconsistently.
     """
-    bare = Dataset(prepared)
+    bare = Dataset()
+    for element in prepared:
+        if element.keyword not in _LEFT_OUT:
+            bare[element.tag] = element
     for keyword in _OF_THE_IMAGE:
-        bare.pop(keyword, None)
         if keyword in source:
             bare[keyword] = source[keyword]
-    for keyword in _LOOKUP_TABLES:
-        bare.pop(keyword, None)
     bare.SharedFunctionalGroupsSequence = DicomSequence([Dataset()])
     bare.PerFrameFunctionalGroupsSequence = DicomSequence([])
     return bare
+
+
+def _icc_profile(source: Dataset) -> bytes:
+    """Colour space of the source, sRGB where it names none (PS3.3 C.11.15)."""
+    named = source.get("ICCProfile")
+    return bytes(named) if named else (files("highdicom") / "_icc_profiles" / _SRGB).read_bytes()
 
 
 def _layers(marks: Marks, shown: Mapping[int, Frame]) -> dict[Category, Any]:
