@@ -23,6 +23,7 @@ from schemas.errors import ScanstreamError
 from schemas.logs import fields
 from schemas.settings import KafkaSettings, RegistrySettings
 from streams.findings.app import Findings
+from streams.findings.quiet import quieten
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ def body(process: Process) -> None:
     ScanstreamError
         Too many results in a row could not be understood.
     """
-    kafka, registry = KafkaSettings(), RegistrySettings()
-    codec = codec_from(registry)
+    kafka = KafkaSettings()
+    codec = codec_from(RegistrySettings())
+    quieten("aiokafka")
     wait_until_ready(kafka, process.stop)
     while not process.stop.is_set():
         reason = asyncio.run(_until_stopped(process, Findings(process, kafka, codec)))
