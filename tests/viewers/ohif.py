@@ -168,8 +168,11 @@ def look(page: Page, root: str, study: str) -> None:
                 page.click_text(text)
                 time.sleep(1)
         page.click_text(modality, count=2)
-        time.sleep(10)
-        page.scroll(800, 500, 9 if modality == "SEG" else 0)
+        if modality == "SR":
+            page.wait("document.querySelector('svg.svg-layer polyline')", "the contour of the report")
+        else:
+            time.sleep(10)
+            page.scroll(800, 500, 9)
         time.sleep(4)
         page.picture(PICTURES / f"ohif-{modality.lower()}.png")
 
