@@ -16,41 +16,59 @@ _LATER: Final = frozenset({408, 425, 429})
 _LONGEST_ANSWER: Final = 64 * 1024
 
 
-def client(timeout_s: float, headers: dict[str, str], auth: tuple[str, str] | None = None) -> httpx.Client:
-    """Connection pool of one channel."""
-    return httpx.Client(
-        headers={"User-Agent": "scanstream"} | headers,
-        auth=auth,
-        timeout=httpx.Timeout(timeout_s),
-        follow_redirects=False,
-    )
+class Poster:
+    """Posts for one channel, over a new connection each time: alarms are rare, and a kept one would be stale.
 
-
-def post(http: httpx.Client, url: str, *, content: bytes, headers: dict[str, str]) -> str:
-    """Body of the answer to a request that was accepted, at most its first 64 KiB.
-
-    Raises
-    ------
-    DestinationUnavailable
-        Nobody answered, or the server cannot now (408, 425, 429, 5xx); with the seconds of a Retry-After.
-    PermanentRejection
-        It refused, or pointed elsewhere.
+    Parameters
+    ----------
+    timeout_s
+        Longest wait for each step of an answer, in seconds.
+    headers
+        Of every request.
+    auth
+        User and password (RFC 7617), or ``None``.
     """
-    try:
-        with http.stream("POST", url, content=content, headers=headers) as answer:
-            body = b""
-            for part in answer.iter_bytes(8192):
-                body += part
-                if len(body) >= _LONGEST_ANSWER:
-                    break
-            _judge(answer)
-            return body[:_LONGEST_ANSWER].decode("utf-8", "replace")
-    except httpx.InvalidURL as error:
-        raise PermanentRejection(f"the URL of this channel is wrong ({error}): correct the routes file") from error
-    except httpx.HTTPError as error:
-        raise DestinationUnavailable(
-            f"{_host(url)} did not answer ({type(error).__name__}): check that it is up and reachable"
-        ) from error
+
+    def __init__(self, timeout_s: float, headers: dict[str, str], auth: tuple[str, str] | None = None) -> None:
+        self._timeout = httpx.Timeout(timeout_s)
+        self._headers = {"User-Agent": "scanstream"} | headers
+        self._auth = auth
+        self._tls = httpx.create_ssl_context()
+
+    def post(self, url: str, content: bytes, headers: dict[str, str]) -> str:
+        """Body of the answer to a request that was accepted, at most its first 64 KiB.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Nobody answered, or the server cannot now (408, 425, 429, 5xx); with the seconds of a Retry-After.
+        PermanentRejection
+            It refused, or pointed elsewhere.
+        """
+        try:
+            with (
+                httpx.Client(
+                    headers=self._headers,
+                    auth=self._auth,
+                    timeout=self._timeout,
+                    verify=self._tls,
+                    follow_redirects=False,
+                ) as http,
+                http.stream("POST", url, content=content, headers=headers) as answer,
+            ):
+                body = b""
+                for part in answer.iter_bytes(8192):
+                    body += part
+                    if len(body) >= _LONGEST_ANSWER:
+                        break
+                _judge(answer)
+                return body[:_LONGEST_ANSWER].decode("utf-8", "replace")
+        except httpx.InvalidURL as error:
+            raise PermanentRejection("the URL of this channel is wrong: correct the routes file") from error
+        except httpx.HTTPError as error:
+            raise DestinationUnavailable(
+                f"{_host(url)} did not answer ({type(error).__name__}): check that it is up and reachable"
+            ) from error
 
 
 def _judge(answer: httpx.Response) -> None:

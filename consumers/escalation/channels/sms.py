@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from consumers.escalation.channels import http
+from consumers.escalation.channels.http import Poster
 from consumers.escalation.channels.message import Message
 from consumers.escalation.routes import SmsChannel
 from consumers.escalation.wording import short
@@ -33,7 +33,7 @@ class Sms:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         auth = None if settings.username is None else (settings.username, password or "")
-        self._http = http.client(settings.timeout_s, headers, auth)
+        self._http = Poster(settings.timeout_s, headers, auth)
 
     def send(self, message: Message) -> None:
         """See :class:`~consumers.escalation.channels.message.Channel`.
@@ -50,12 +50,8 @@ class Sms:
         }
         body = filled(self._settings.body, values)
         content = urlencode(body) if self._settings.encoding == "form" else json.dumps(body, ensure_ascii=False)
-        answer = http.post(
-            self._http,
-            self._settings.url,
-            content=content.encode(),
-            headers={"Idempotency-Key": message.notice_id},
-        )
+        headers = {"Idempotency-Key": message.notice_id}
+        answer = self._http.post(self._settings.url, content.encode(), headers)
         if self._accepted is not None and self._accepted.search(answer) is None:
             raise TransientFailure(
                 "the gateway's answer does not match accept_pattern, so the message counts as not accepted: "

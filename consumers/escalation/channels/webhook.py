@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from consumers.escalation.channels import http
+from consumers.escalation.channels.http import Poster
 from consumers.escalation.channels.message import Message
 from schemas.codec import to_json
 from schemas.errors import PermanentRejection
@@ -50,7 +50,7 @@ class Webhook:
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._http = http.client(timeout_s, headers)
+        self._http = Poster(timeout_s, headers)
 
     def send(self, message: Message) -> None:
         """See :class:`~consumers.escalation.channels.message.Channel`."""
@@ -63,7 +63,7 @@ class Webhook:
         headers["webhook-timestamp"] = stamp
         if self._secret is not None:
             headers["webhook-signature"] = signature(self._secret, message.notice_id, stamp, body)
-        http.post(self._http, url, content=body, headers=headers)
+        self._http.post(url, body, headers)
 
 
 def signature(secret: str, notice_id: str, stamp: str, body: bytes) -> str:
