@@ -157,24 +157,23 @@ def gateway(log: Path) -> Iterator[str]:
         yield url
 
 
-def look(page: Page, root: str, study: str) -> None:
-    """Open the study, put each of our objects into the viewport, and take a picture of it."""
-    for modality in ("SEG", "SR"):
-        page.call("Page.navigate", url=f"{root}/viewer?StudyInstanceUIDs={study}")
-        page.wait("document.querySelectorAll('canvas').length > 0", "the images")
-        time.sleep(6)
-        for text in ("Skip all", "Confirm and hide"):
-            if page.evaluate(f"document.body.innerText.includes({json.dumps(text)})"):
-                page.click_text(text)
-                time.sleep(1)
-        page.click_text(modality, count=2)
-        if modality == "SR":
-            page.wait("document.querySelector('svg.svg-layer polyline')", "the contour of the report")
-        else:
-            time.sleep(10)
-            page.scroll(800, 500, 9)
-        time.sleep(4)
-        page.picture(PICTURES / f"ohif-{modality.lower()}.png")
+def look(page: Page, root: str, study: str, modality: str) -> None:
+    """Open the study, put our object of a modality into the viewport, and take a picture of it."""
+    page.call("Page.navigate", url=f"{root}/viewer?StudyInstanceUIDs={study}")
+    page.wait("document.querySelectorAll('canvas').length > 0", "the images")
+    time.sleep(6)
+    for text in ("Skip all", "Confirm and hide"):
+        if page.evaluate(f"document.body.innerText.includes({json.dumps(text)})"):
+            page.click_text(text)
+            time.sleep(1)
+    page.click_text(modality, count=2)
+    if modality == "SR":
+        page.wait("document.querySelector('svg.svg-layer polyline') !== null", "the contour of the report")
+    else:
+        time.sleep(10)
+        page.scroll(800, 500, 9)
+    time.sleep(4)
+    page.picture(PICTURES / f"ohif-{modality.lower()}.png")
 
 
 def main() -> int:
@@ -189,9 +188,10 @@ def main() -> int:
         tempfile.TemporaryDirectory() as directory,
         gateway(Path(directory) / "gateway.log") as url,
         served(application(viewer(), url)) as root,
-        chromium() as page,
     ):
-        look(page, root, study)
+        for modality in ("SEG", "SR"):
+            with chromium() as page:
+                look(page, root, study, modality)
     return 0
 
 
