@@ -29,6 +29,8 @@ def test_the_wheel_holds_the_packages_and_their_data(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} <= {*PACKAGES, "scanstream-0.1.0.dist-info"}
     for needed in (
         "schemas/avsc/scanstream.v1.StudyReady.avsc",
+        "schemas/terms.tsv",
+        "schemas/phrases.tsv",
         "streams/rules.yaml",
         "engines/models/mri-brain-segmentation/1/model.onnx",
         "consumers/audit/ddl/0001_events.sql",
