@@ -17,11 +17,16 @@ from schemas.events import Category, Code, Finding
 from schemas.terminology import Language
 from schemas.topics import Priority
 
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
+CODE_PATTERN: Final = r"^[^:\s]{1,16}:\S{1,64}$"
+URL_PATTERN: Final = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
+MAILBOX_PATTERN: Final = r"^[^\s@<>,]+@[^\s@<>,]+$"
+
 #: Of contacts, channels and routes; they stand in events, logs and links.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 #: ``SCT:50960005``: coding scheme designator and code value.
-CodeText = Annotated[str, StringConstraints(pattern=r"^[^:\s]{1,16}:\S{1,64}$")]
-WebUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+[^\s#]*$")]
+CodeText = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
+WebUrl = Annotated[str, StringConstraints(pattern=URL_PATTERN)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -68,7 +73,7 @@ class MailChannel(_Channel):
     kind: Literal["smtp"]
     host: str = Field(min_length=1)
     port: int = Field(default=587, ge=1, le=65535)
-    sender: str = Field(pattern=r"^[^\s@<>]+@[^\s@<>]+$")
+    sender: str = Field(pattern=MAILBOX_PATTERN)
     security: Literal["starttls", "tls", "none"] = "starttls"
     ca_file: Path | None = None
     username: str | None = None

@@ -11,11 +11,22 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from consumers.escalation.routes import MailChannel, Routes, SmsChannel, WebhookChannel
+from consumers.escalation.routes import (
+    CODE_PATTERN,
+    MAILBOX_PATTERN,
+    NAME_PATTERN,
+    URL_PATTERN,
+    MailChannel,
+    Routes,
+    SmsChannel,
+    WebhookChannel,
+)
 from producers import strict_yaml
 from schemas.errors import ConfigurationError
 
 VARIABLE: Final = "SCANSTREAM_ESCALATION_ROUTES_FILE"
+
+_Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Place = Sequence[str | int]
 
@@ -106,12 +117,12 @@ def _address_problem(routes: Routes, channel_name: str, address: str) -> str | N
     channel = routes.channels[channel_name]
     if isinstance(channel, SmsChannel) and not re.fullmatch(r"\+?[0-9]{5,15}", address):
         return 'give an address such as "+380441234567" (digits only, in quotes)'
-    if isinstance(channel, MailChannel) and not re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", address):
+    if isinstance(channel, MailChannel) and not re.match(MAILBOX_PATTERN, address):
         return "give an address such as duty@hospital.example"
     if isinstance(channel, WebhookChannel):
         if not address and channel.url is None:
             return f"give an address, or channel {channel_name} a url"
-        if address and not re.fullmatch(r"https?://[^\s/?#@]+[^\s#]*", address):
+        if address and not re.match(URL_PATTERN, address):
             return "give an http or https URL as address"
     return None
 
@@ -124,7 +135,7 @@ def _mistake(text: str, name: str, place: Place, sentence: str) -> Configuration
 
 def _line_of(text: str, place: Place) -> tuple[int, list[str]]:
     """Line of the innermost node on the way to a place, from 1, and the way; union tags are no part of it."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=_Loader)
     line, known = 1, []
     for number, part in enumerate(place):
         if isinstance(node, yaml.MappingNode):
@@ -140,6 +151,16 @@ def _line_of(text: str, place: Place) -> tuple[int, list[str]]:
     return line, known
 
 
+_QUOTED: Final = r"'([^']+)'"
+
+#: What the patterns of the file's types want.
+_FORMS: Final = {
+    NAME_PATTERN: "a name of at most 40 letters a-z, digits and hyphens",
+    CODE_PATTERN: "scheme and value such as SCT:50960005",
+    URL_PATTERN: "an http or https URL without user and password",
+    MAILBOX_PATTERN: "an address such as alarms@hospital.example",
+}
+
 _KINDS: Final = ("webhook", "smtp", "sms", "hl7")
 
 
@@ -154,5 +175,7 @@ def _said(problem: Any) -> str:
         case "union_tag_invalid":
             return f"kind must be one of {', '.join(_KINDS)}"
         case "string_pattern_mismatch":
-            return f"{problem['input']!r} has not the right form, {problem['ctx']['pattern']}"
+            return f"{problem['input']!r} has not the right form: give {_FORMS[problem['ctx']['pattern']]}"
+        case "literal_error" | "enum":
+            return f"give {' or '.join(re.findall(_QUOTED, problem['ctx']['expected']))}"
     return str(problem["msg"]).removeprefix("Value error, ")

@@ -129,7 +129,7 @@ def _values(message: Message) -> Iterator[dict[int, build.Field]]:
     ):
         if code is not None:
             shown = display(code, message.language)
-            yield {2: "CWE", 3: concept, 5: (code.value, shown, code.scheme)}
+            yield {2: "CE", 3: concept, 5: (code.value, shown, code.scheme)}
     if step.probability is not None and (percent := number(step.probability * 100)) is not None:
         yield {2: "NM", 3: ("111012", "Certainty of Finding", "DCM"), 5: percent, 6: ("%", "%", "UCUM")}
     yield {2: "FT", 3: _TEXT, 5: build.Formatted("\n".join((message.subject, *message.lines)))}
