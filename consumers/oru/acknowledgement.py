@@ -139,12 +139,18 @@ def error_of(answer: Acknowledgement, personal: Iterable[str]) -> ScanstreamErro
 
 
 def without(text: str, personal: Iterable[str]) -> str:
-    """Short text without these values and without numbers of four digits or more."""
-    text = text[: 100 * _LONGEST]
-    for value in sorted(set(personal), key=len, reverse=True):
+    """Short, printable text without these values and without numbers of four digits or more."""
+    text = _plain(text[: 100 * _LONGEST])
+    for value in sorted({_plain(item) for item in personal} - {""}, key=len, reverse=True):
         text = re.sub(re.escape(value), "…", text, flags=re.IGNORECASE)
-    text = " ".join(re.sub(r"\d[\d.\-/]{2,}\d", "…", text).replace("\ufffd", "").split())
+    text = re.sub(r"\d[\d.\-/]{2,}\d", "…", text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """One line of printable characters."""
+    shown = (character if character.isprintable() else " " for character in text.replace("\ufffd", ""))
+    return " ".join("".join(shown).split())
 
 
 def _code(segment: Segment) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["producers", "pynetdicom.pdu", "pynetdicom.pdu_items"]):
+with atheris.instrument_imports(include=["producers", "consumers.oru", "pynetdicom.pdu", "pynetdicom.pdu_items"]):
     from producers.dimse.silence import silence
     from tests.fuzz.targets import CORPUS, TARGETS
 

@@ -28,6 +28,7 @@ from producers.dimse.identifier import TRANSFER_SYNTAXES as SERVICE_SYNTAXES
 from producers.dimse.message import encode_command
 from producers.dimse.pdu import PduStream, PduType
 from producers.dimse.silence import silence
+from producers.hl7.mllp import frame
 from producers.store.outcome import Refused
 from producers.store.part10 import FileMeta, encode_header, split
 from tests.fuzz.data_sets import SYNTAXES
@@ -57,6 +58,17 @@ _ACCEPTS = (
     "image/png, image/jpeg;q=0.8, */*;q=x",
 )
 
+_MSH = "MSH|^~\\&|RIS|Лікарня|SCANSTREAM||20260301123015.250+0200||"
+_MESSAGES = (
+    f"{_MSH}ACK^R01^ACK|1|P|2.5.1||||||UNICODE UTF-8\rMSA|AA|PGF45VF5CJLGFKKJL7YA\r".encode(),
+    f"{_MSH}ACK|2|P|2.5.1||||||UNICODE UTF-8\rMSA|AE|1|no\rERR||PID^1^3|204^x^HL70357|E||||Шевченко\r".encode(),
+    b"MSH|^~\\&|||||||ACK|3|P|2.3\rMSA|AR|7|busy|||207^x\rERR|PID^1^5^101&x\r",
+    f"{_MSH}ORU^R01|4|P|2.5.1||||||WINDOWS-1251\rPID|1||Ґ\\S\\7^^^A&1.2&ISO~2\r\nOBX|1|FT|||a\\.br\\b\\X0D\\".encode(
+        "cp1251"
+    ),
+    "MSH#@!%*#A##########8859/5\rZZZ#a@b*c!d#%F%%T%%X41%".encode("iso8859-5"),
+)
+
 
 def main() -> None:
     """Write all seeds anew; what the fuzzer found stays."""
@@ -79,6 +91,9 @@ def main() -> None:
         _seed("search", f"seed-{number}", bytes([number % 3]) + text.encode())
     for number, text in enumerate(_ACCEPTS):
         _seed("media-types", f"seed-{number}", text.encode())
+    for number, payload in enumerate(_MESSAGES):
+        _seed("hl7-message", f"seed-{number}", _WHOLE + frame(payload) + b"\r\nx" + frame(payload))
+        _seed("acknowledgement", f"seed-{number}", payload)
 
 
 def _write(path: Path) -> None:

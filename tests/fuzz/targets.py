@@ -8,6 +8,7 @@ from typing import Final
 
 from tests.fuzz.associations import association
 from tests.fuzz.data_sets import headers, part10
+from tests.fuzz.hl7_text import acknowledgement, hl7_message
 from tests.fuzz.requests import identifier, notification
 from tests.fuzz.upper_layer import associate_request, command_set, messages, pdus
 from tests.fuzz.web import media_types, multipart, search
@@ -29,5 +30,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         multipart,
         media_types,
         search,
+        hl7_message,
+        acknowledgement,
     )
 }

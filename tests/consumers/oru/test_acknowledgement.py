@@ -55,6 +55,12 @@ def test_a_refusal_says_what_and_where_but_not_who() -> None:
         assert personal not in error
 
 
+def test_a_refusal_is_one_printable_line_and_hides_names_however_they_are_spaced() -> None:
+    refused = read(ack("AE", "1", said="no\r\n\x1b[31m Шев\ufffdченко,  Де   Ла\tКруз"))
+    error = str(error_of(refused, {"Шевченко", "Де Ла  Круз"}))
+    assert "(no [31m …, …)" in error
+
+
 def test_a_long_text_is_cut() -> None:
     error = error_of(read(ack("AE", "1", text="x" * 100_000)), {"abc"})
     assert len(str(error)) < 400
