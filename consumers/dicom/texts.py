@@ -50,6 +50,9 @@ def _cut(text: str, most: int) -> str:
 
 
 def _clean(text: str) -> str:
-    """Spaces for control characters, which TAB is not here; nothing for halves of surrogate pairs."""
-    kept = (" " if unicodedata.category(letter) == "Cc" and letter != "\t" else letter for letter in text)
+    """Spaces for control characters, nothing for halves of surrogate pairs.
+
+    TAB became allowed late, and validators of older editions refuse it.
+    """
+    kept = (" " if unicodedata.category(letter) == "Cc" else letter for letter in text)
     return "".join(letter for letter in kept if not "\ud800" <= letter <= "\udfff")
