@@ -73,6 +73,10 @@ class StowClient:
         """Search for a study that does not exist; raises as :meth:`DicomWeb.probe`."""
         self._web.probe()
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._web.close()
+
     def instance_url(self, item: RenderedObject) -> str:
         """WADO-RS URL of an instance at the PACS."""
         return self._web.root + _path(item)

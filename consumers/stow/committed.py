@@ -12,6 +12,7 @@ from pydicom import Dataset
 from consumers.dicom.render import RenderedObject
 from consumers.stow.reasons import said
 from consumers.stow.transport import Transport
+from producers.dimse.commitment_listener import CommitmentListener
 from producers.dimse.commitment_request import Reference, Report
 from schemas.events import DeliveryStatus, ObjectOutcome
 
@@ -38,13 +39,22 @@ class CommittedTransport:
         Stores.
     commitment
         Asks for commitment of what was stored, once for all objects of a result.
+    listener
+        Takes reports that come on associations of the PACS; closed with this.
     new_uid
         Transaction UIDs.
     """
 
-    def __init__(self, transport: Transport, commitment: Confirm, new_uid: Callable[[], str] = random_uid) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        commitment: Confirm,
+        listener: CommitmentListener | None = None,
+        new_uid: Callable[[], str] = random_uid,
+    ) -> None:
         self._transport = transport
         self._commitment = commitment
+        self._listener = listener
         self._new_uid = new_uid
 
     def store(self, objects: Sequence[RenderedObject]) -> tuple[ObjectOutcome, ...]:
@@ -71,6 +81,12 @@ class CommittedTransport:
     def probe(self) -> None:
         """Ask for as little as possible; raises as the transport."""
         self._transport.probe()
+
+    def close(self) -> None:
+        """Listen no more, and close the way in."""
+        if self._listener is not None:
+            self._listener.close()
+        self._transport.close()
 
 
 def _after(outcome: ObjectOutcome, report: Report) -> ObjectOutcome:

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from consumers.dicom.plan import Plan, plan_of
 from consumers.stow.client import StowClient
@@ -16,7 +16,7 @@ from consumers.stow.transport import Transport
 from consumers.stow.web import DicomWeb
 from producers.dimse.commitment_listener import CommitmentListener
 from producers.dimse.commitment_request import CommitmentScu, Reports
-from producers.dimse.peers import Peer
+from producers.dimse.peers import AeTitle, Peer
 from producers.dimse.requestor import Timeouts
 from producers.dimse.tls import TlsFiles, context, requestor_context
 from producers.process import Process
@@ -45,7 +45,7 @@ def plan_from(settings: StowSettings, writer: WriterSettings) -> Plan:
 
 
 def transport_from(settings: StowSettings, process: Process) -> Transport:
-    """The way into the PACS. A listener for reports of storage commitment lives as long as the process.
+    """The way into the PACS, with a listener for reports of storage commitment where a port is set.
 
     Raises
     ------
@@ -60,21 +60,20 @@ def transport_from(settings: StowSettings, process: Process) -> Transport:
         web = DicomWeb(settings.pacs_url, _credentials(settings), settings.timeout_s, agent, tls=https)
         transport = StowClient(web, settings.batch_bytes)
     else:
-        transport = StorageScu(_peer(settings), settings.calling_ae_title, _timeouts(settings), tls)
+        transport = StorageScu(_peer(settings), _ours(settings), _timeouts(settings), tls)
     if not settings.storage_commitment:
         return transport
     reports = Reports()
-    if settings.commitment_port is not None:
-        _listen(settings, settings.commitment_port, reports)
+    listener = None if settings.commitment_port is None else _listener(settings, settings.commitment_port, reports)
     commitment = CommitmentScu(
         _peer(settings),
-        settings.calling_ae_title,
+        _ours(settings),
         _timeouts(settings),
         settings.commitment_timeout_s,
         reports,
         tls,
     )
-    return CommittedTransport(transport, commitment)
+    return CommittedTransport(transport, commitment, listener)
 
 
 def _credentials(settings: StowSettings) -> tuple[str, str] | None:
@@ -87,16 +86,24 @@ def _credentials(settings: StowSettings) -> tuple[str, str] | None:
 
 
 def _peer(settings: StowSettings) -> Peer:
+    return Peer(
+        ae_title=_ae_title(settings.ae_title, "AE_TITLE"),
+        host=settings.host,
+        port=settings.port,
+        tls=settings.tls_ca is not None,
+    )
+
+
+def _ours(settings: StowSettings) -> str:
+    return _ae_title(settings.calling_ae_title, "CALLING_AE_TITLE")
+
+
+def _ae_title(value: str, setting: str) -> str:
     try:
-        return Peer(
-            ae_title=settings.ae_title,
-            host=settings.host,
-            port=settings.port,
-            tls=settings.tls_ca is not None,
-        )
+        return TypeAdapter[str](AeTitle).validate_python(value)
     except ValidationError as error:
         raise ConfigurationError(
-            f"{_PREFIX}_AE_TITLE {settings.ae_title!r} is no AE title: give at most 16 Latin letters and digits"
+            f"{_PREFIX}_{setting} {value!r} is no AE title: give at most 16 Latin letters and digits"
         ) from error
 
 
@@ -128,7 +135,7 @@ def _https(ca: Path, settings: StowSettings) -> ssl.SSLContext:
     return made
 
 
-def _listen(settings: StowSettings, port: int, reports: Reports) -> None:
+def _listener(settings: StowSettings, port: int, reports: Reports) -> CommitmentListener:
     tls = None
     if settings.tls_ca is not None:
         if settings.tls_certificate is None:
@@ -136,6 +143,6 @@ def _listen(settings: StowSettings, port: int, reports: Reports) -> None:
                 f"{_PREFIX}_COMMITMENT_PORT with TLS needs a certificate of ours: set {_PREFIX}_TLS_CERTIFICATE"
             )
         tls = context(TlsFiles(settings.tls_certificate, settings.tls_key, ca=settings.tls_ca), server_side=True)
-    CommitmentListener(
-        settings.commitment_host, port, settings.calling_ae_title, settings.ae_title, reports.hear, tls
+    return CommitmentListener(
+        settings.commitment_host, port, _ours(settings), _peer(settings).ae_title, reports.hear, tls
     )

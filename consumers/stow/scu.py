@@ -115,6 +115,9 @@ class StorageScu:
         except PermanentRejection as error:
             raise DestinationUnavailable(str(error)) from error
 
+    def close(self) -> None:
+        """Nothing is held open between two results."""
+
     def _sent(self, outbound: Outbound, item: RenderedObject, stored_as: str) -> Answer | None:
         """Answer to one object, ``None`` when the PACS takes no transfer syntax of its SOP class."""
         wanted = next((uid for uid in (stored_as, *FALLBACKS) if outbound.accepts(item.sop_class_uid, uid)), None)

@@ -55,3 +55,7 @@ class Transport(Protocol):
             The PACS is away.
         """
         ...
+
+    def close(self) -> None:
+        """Close what is held open."""
+        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +88,8 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def scripted_pacs() -> Iterator[ScriptedPacs]:
+def scripted_pacs(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedPacs]:
+    """Answer on a free port as the script says, with TLS when there is a context."""
     pacs = ScriptedPacs("", lambda _: Answer(500))
 
     class Handler(BaseHTTPRequestHandler):
@@ -126,7 +128,9 @@ def scripted_pacs() -> Iterator[ScriptedPacs]:
 
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    pacs.url = f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    pacs.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/dicom-web"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

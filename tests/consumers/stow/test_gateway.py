@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import Message
 
 from consumers.destination import SourceUnavailable
 from consumers.dicom.plan import Plan
@@ -18,6 +19,8 @@ from consumers.stow.web import DicomWeb
 from producers.artifacts import MASK_MEDIA_TYPE, pack_mask
 from producers.claim_check import ClaimCheck
 from schemas.events import DeliveryStatus, InferenceResult
+from schemas.headers import header
+from schemas.ids import event_id
 from schemas.settings import KafkaSettings
 from schemas.topics import WRITER_GROUPS
 from tests.consumers.delivery.bench import Bench
@@ -71,8 +74,12 @@ def test_the_gateways_own_store_is_a_pacs(gateway: Gateway, client: StowClient, 
     assert int(np.count_nonzero(back.pixel_array)) == int(mask().sum())
 
 
+def told(message: Message, name: str) -> str:
+    return header(message.headers(), name) or ""
+
+
 @pytest.mark.integration
-def test_the_writer_process_delivers_and_ends_when_told(
+def test_the_writer_process_delivers_dead_letters_what_is_gone_and_ends_when_told(
     gateway: Gateway, result: InferenceResult, kafka_settings: KafkaSettings, tmp_path: Path
 ) -> None:
     bench = Bench(kafka_settings, WRITER_GROUPS["stow"], "stow")
@@ -81,13 +88,27 @@ def test_the_writer_process_delivers_and_ends_when_told(
         "SCANSTREAM_NODE": tmp_path.name,
         "SCANSTREAM_STOW_PACS_URL": gateway.dicom_web,
     }
+    gone = replace(
+        result,
+        task_id=event_id("task", "gone"),
+        event_id=event_id("result", "gone"),
+        sop_instance_uids=(*result.sop_instance_uids[:-1], "2.25.404"),
+    )
     log = tmp_path / "writer.log"
     with module("consumers.writer", "stow", environment=environment, log=log) as child:
         bench.send(result)
-        (outcome,) = bench.wait_for_outcomes(1)
+        bench.wait_for_outcomes(1)
+        bench.send(gone)
+        outcome, refused = bench.wait_for_outcomes(2)
         assert stop(child) == 0
     assert outcome.status is DeliveryStatus.STORED
-    assert [one.status for one in outcome.objects] == [DeliveryStatus.STORED] * 2
+    assert (refused.status, refused.task_id) == (DeliveryStatus.FAILED, gone.task_id)
+    assert refused.reason is not None
+    assert "InvalidMessage" in refused.reason
+    assert "2.25.404 is missing" in refused.reason
+    (letter,) = bench.dead_letters()
+    assert told(letter, "scanstream_error") == "InvalidMessage"
+    assert "2.25.404 is missing" in told(letter, "scanstream_reason")
     said = log.read_text(encoding="utf-8")
     assert '"event": "ready"' in said
     assert "DEMO" not in said, "no patient in the log"
