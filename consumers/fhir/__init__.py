@@ -1,5 +1,6 @@
-"""One result → one FHIR R4 transaction: a preliminary DiagnosticReport, its Observations, the model and the study.
+"""One result → FHIR R4: a report with its observations, the model, the study, who said it, and the task.
 
-Every resource is found again by an identifier that is derived from the task and the finding, so sending a result
+The report is preliminary until radiologists have judged what is in it, and nothing sets it back after that. Every
+resource is found again by an identifier (or tag) that follows from the task and the finding, so sending a result
 twice leaves what sending it once left.
 """

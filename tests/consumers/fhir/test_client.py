@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
-from consumers.fhir.bundle import transaction
 from consumers.fhir.client import FhirClient
-from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection, TransientFailure
+from schemas.errors import (
+    ConfigurationError,
+    DestinationUnavailable,
+    PermanentRejection,
+    ScanstreamError,
+    TransientFailure,
+)
 from schemas.events import DeliveryStatus
 from tests.consumers import results
+from tests.consumers.fhir.bundles import delivered
 from tests.consumers.fhir.servers import Script, scripted
 from tests.tools import free_port
 
-BUNDLE: dict[str, Any] = transaction(results.result_with_findings(), results.headers()[0], "urn:example:mrn")
+BUNDLE: dict[str, Any] = delivered(results.result_with_findings())
 PATIENT_ID = str(results.headers()[0].PatientID)
 
 
@@ -42,10 +50,12 @@ def outcome(diagnostics: str) -> dict[str, Any]:
 
 def test_each_entry_has_its_own_outcome(server: tuple[FhirClient, Script]) -> None:
     client, script = server
-    script.answer(200, response("200 OK", "201 Created", "201", "200 OK"))
+    script.answer(200, response("200 OK", "201 Created", "201", "200 OK", "201", "201"))
     objects = client.transact(BUNDLE)
-    assert [o.object_type for o in objects] == ["ImagingStudy", "Device", "Observation", "DiagnosticReport"]
-    assert [o.status_code for o in objects] == [200, 201, 201, 200]
+    kinds = ["ImagingStudy", "Device", "Observation", "DiagnosticReport", "Provenance", "Task"]
+    assert [o.object_type for o in objects] == kinds
+    assert [o.status_code for o in objects] == [200, 201, 201, 200, 201, 201]
+    assert objects[4].identifier == BUNDLE["entry"][4]["resource"]["meta"]["tag"][0]["code"]
     assert {o.status for o in objects} == {DeliveryStatus.STORED}
     assert objects[1].url == f"{client.base_url}/Observation/1"
     assert objects[0].identifier == f"urn:oid:{results.result_with_findings().study_instance_uid}"
@@ -58,7 +68,7 @@ def test_each_entry_has_its_own_outcome(server: tuple[FhirClient, Script]) -> No
 
 def test_an_entry_that_was_refused_alone_is_failed(server: tuple[FhirClient, Script]) -> None:
     client, script = server
-    answer = response("200 OK", "201 Created", "422 Unprocessable", "200 OK")
+    answer = response("200 OK", "201 Created", "422 Unprocessable", "200 OK", "201", "201")
     answer["entry"][2]["response"]["outcome"] = outcome(f"no such patient {PATIENT_ID}")
     script.answer(200, answer)
     failed = client.transact(BUNDLE)[2]
@@ -78,7 +88,7 @@ def test_refusals_for_good(server: tuple[FhirClient, Script], status: int) -> No
     assert PATIENT_ID not in text
     assert "Bundle.entry[0]" in text
     assert len(text) < 400
-    assert len(script.asked) == (2 if status == 409 else 1)
+    assert len(script.asked) == 1
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 408, 429, 500, 502, 503, 504])
@@ -123,8 +133,8 @@ def test_the_server_says_how_long(server: tuple[FhirClient, Script], status: int
         b"[]",
         b"{}",
         b'{"type": "transaction-response", "entry": []}',
-        b'{"type": "transaction-response", "entry": [1, 2, 3, 4]}',
-        b'{"type": "batch-response", "entry": [{}, {}, {}, {}]}',
+        b'{"type": "transaction-response", "entry": [1, 2, 3, 4, 5, 6]}',
+        b'{"type": "batch-response", "entry": [{}, {}, {}, {}, {}, {}]}',
     ],
 )
 def test_an_answer_that_is_not_fhir_may_pass(server: tuple[FhirClient, Script], body: bytes) -> None:
@@ -132,6 +142,51 @@ def test_an_answer_that_is_not_fhir_may_pass(server: tuple[FhirClient, Script], 
     script.answer(200, body)
     with pytest.raises(TransientFailure):
         client.transact(BUNDLE)
+    with pytest.raises(TransientFailure):
+        client.search("Patient", "identifier", ["x|1"])
+
+
+def test_a_search_is_a_form_and_says_no_identifier_in_its_address(server: tuple[FhirClient, Script]) -> None:
+    client, script = server
+    patient = {"resourceType": "Patient", "id": "7"}
+    others = [{"resource": {"resourceType": "OperationOutcome"}}, {"resource": 3}, 5]
+    script.answer(200, {"type": "searchset", "entry": [{"resource": patient}, *others]})
+    assert client.search("Patient", "identifier", [f"urn:x|{PATIENT_ID}", "urn:x|Ж&="]) == [patient]
+    method, path, headers, body = script.asked[0]
+    assert (method, path) == ("POST", "/fhir/Patient/_search")
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(body.decode())["identifier"] == [f"urn:x|{PATIENT_ID},urn:x|Ж&="]
+    script.answer(200, {"type": "searchset"})
+    assert client.search("Patient", "identifier", ["x"]) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 501])
+def test_what_is_optional_may_not_be_offered(server: tuple[FhirClient, Script], status: int) -> None:
+    client, script = server
+    script.answer(status, outcome(f"no {PATIENT_ID} for you"))
+    assert client.search("Patient", "identifier", [f"x|{PATIENT_ID}"], optional=True) == []
+    with pytest.raises(ScanstreamError) as caught:
+        client.search("Task", "identifier", [f"x|{PATIENT_ID}"])
+    assert PATIENT_ID not in str(caught.value)
+
+
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    def answer(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"type":')
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        client = FhirClient(f"http://127.0.0.1:{listener.getsockname()[1]}/fhir", None, 5.0)
+        for attempt in (lambda: client.search("Task", "_id", ["1"]), client.probe):
+            with pytest.raises(DestinationUnavailable, match="does not answer"):
+                attempt()
+        thread.join(10)
+        client.close()
 
 
 def test_nobody_listens() -> None:
