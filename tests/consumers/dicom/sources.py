@@ -39,7 +39,8 @@ def image(sop_class_uid: str, pixels: np.ndarray, **attributes: object) -> Datas
     made = Dataset()
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID"):
         made[keyword] = patient[keyword]
-    made.StudyDate = made.StudyTime = made.AccessionNumber = made.ReferringPhysicianName = ""
+    made.StudyDate, made.StudyTime = "20260301", "120000"
+    made.AccessionNumber = made.ReferringPhysicianName = ""
     made.SOPClassUID = sop_class_uid
     made.SOPInstanceUID = dicom_uid("image", sop_class_uid, str(pixels.shape), str(sorted(attributes.items())))
     made.SeriesInstanceUID = dicom_uid("series", made.SOPInstanceUID)
