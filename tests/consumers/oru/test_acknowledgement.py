@@ -56,9 +56,9 @@ def test_a_refusal_says_what_and_where_but_not_who() -> None:
 
 
 def test_a_refusal_is_one_printable_line_and_hides_names_however_they_are_spaced() -> None:
-    refused = read(ack("AE", "1", said="no\r\n\x1b[31m Шев\ufffdченко,  Де   Ла\tКруз"))
+    refused = read(ack("AE", "1", "101", said="no\r\n\x1b[31m Шев\ufffdченко,  Де   Ла\tКруз"))
     error = str(error_of(refused, {"Шевченко", "Де Ла  Круз"}))
-    assert "(no [31m …, …)" in error
+    assert "PID-3, no [31m …, …)" in error
 
 
 def test_a_long_text_is_cut() -> None:
