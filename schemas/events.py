@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.alarms import EscalationAcknowledgement, EscalationStep
+from schemas.changelogs import AssemblyState, RelayPosition
 from schemas.topics import Priority
 from schemas.values import (
     Artifact,
@@ -152,43 +154,6 @@ class StudyReady:
     study_description: str | None = None
     accession_number: str | None = None
     requested_procedure_priority: str | None = None
-
-
-@dataclass(frozen=True)
-class AssemblyState:
-    """Changelog record of the assembler.
-
-    ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
-    ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there.
-    """
-
-    study_instance_uid: str
-    revision: int
-    open: bool
-    gateway: str
-    retrieve_url: str
-    series: tuple[SeriesContent, ...]
-    first_instance_at: datetime
-    last_instance_at: datetime
-    opened_at: datetime
-    hint: HintKind | None = None
-    hint_at: datetime | None = None
-    calling_ae_title: str | None = None
-    called_ae_title: str | None = None
-    study_description: str | None = None
-    accession_number: str | None = None
-    requested_procedure_priority: str | None = None
-    expected_count: int | None = None
-    expected_by: HintKind | None = None
-
-
-@dataclass(frozen=True)
-class RelayPosition:
-    """Sequence number of the last outbox row of a gateway that is on Kafka."""
-
-    gateway: str
-    sequence: int
-    occurred_at: datetime
 
 
 @dataclass(frozen=True)
@@ -368,56 +333,6 @@ class Adjudication:
     reviewer: str
     comment: str | None = None
     result: InferenceResult | None = None
-
-
-@dataclass(frozen=True)
-class EscalationStep:
-    """The alarm about one critical finding moved; each step tells all that the next one needs.
-
-    ``escalation_id`` follows from the finding, so a replay is recognised. ``contact`` and ``channel`` are names of
-    the configuration, never a number or address. ``level`` counts contacts from 1, ``due_at`` is when the next one
-    is told unless somebody acknowledges; ``actor`` is who did (an account or contact name). ``pending`` is
-    everything that is still to be sent, ``notified_at`` when the first notice was.
-    """
-
-    event_id: str
-    occurred_at: datetime
-    escalation_id: str
-    finding_id: str
-    task_id: str
-    study_instance_uid: str
-    stage: EscalationStage
-    route: str
-    level: int
-    priority: Priority
-    result_at: datetime
-    finding: Code
-    rehearsal: bool = False
-    contact: str | None = None
-    channel: str | None = None
-    due_at: datetime | None = None
-    actor: str | None = None
-    reason: str | None = None
-    accession_number: str | None = None
-    revision: int = 1
-    site: Code | None = None
-    laterality: Laterality | None = None
-    probability: float | None = None
-    notified_at: datetime | None = None
-    category: Category = Category.CRITICAL
-    pending: tuple[PendingNotice, ...] = ()
-
-
-@dataclass(frozen=True)
-class EscalationAcknowledgement:
-    """Somebody took responsibility for a critical finding; ``actor`` is an account or contact name."""
-
-    event_id: str
-    occurred_at: datetime
-    escalation_id: str
-    study_instance_uid: str
-    actor: str
-    comment: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Records of compacted topics that hold the state of a process; part of ``schemas.events``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.values import HintKind, SeriesContent
+
+
+@dataclass(frozen=True)
+class AssemblyState:
+    """Changelog record of the assembler.
+
+    ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
+    ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there.
+    """
+
+    study_instance_uid: str
+    revision: int
+    open: bool
+    gateway: str
+    retrieve_url: str
+    series: tuple[SeriesContent, ...]
+    first_instance_at: datetime
+    last_instance_at: datetime
+    opened_at: datetime
+    hint: HintKind | None = None
+    hint_at: datetime | None = None
+    calling_ae_title: str | None = None
+    called_ae_title: str | None = None
+    study_description: str | None = None
+    accession_number: str | None = None
+    requested_procedure_priority: str | None = None
+    expected_count: int | None = None
+    expected_by: HintKind | None = None
+
+
+@dataclass(frozen=True)
+class RelayPosition:
+    """Sequence number of the last outbox row of a gateway that is on Kafka."""
+
+    gateway: str
+    sequence: int
+    occurred_at: datetime
