@@ -149,12 +149,13 @@ def _dataset(
     equipment.finish(dataset, made)
     dataset["DateOfSecondaryCapture"].value, dataset["TimeOfSecondaryCapture"].value = made.date, made.time
     dataset["PatientOrientation"].value = list(capture.directions) if all(capture.directions) else None
-    dataset.add_new("Laterality", "CS", None)  # type 2C, and whether the part is paired is not known
+    dataset.add_new("Laterality", "CS", source.get("Laterality"))  # type 2C: empty where it is not known
     dataset.ManufacturerModelName = named["manufacturer_model_name"]
     dataset.SoftwareVersions = named["software_versions"]
     dataset.DeviceSerialNumber = named["device_serial_number"]
     dataset.SeriesDescription = long_string(f"{phrase(Phrase.REPORT_TITLE, language)} {result.model.name}")
     dataset.BurnedInAnnotation = "YES"
+    dataset.ConversionType = "WSD"  # made on a workstation, neither digitised nor synthetic (PS3.3 C.8.6.1.1)
     dataset.ImageComments = long_string(capture.title)
     dataset.DerivationDescription = short_text(capture.title)
     dataset.SourceImageSequence = DicomSequence(_source_item(frame) for frame in _few(capture.shown))

@@ -84,7 +84,7 @@ def _map(result: InferenceResult, material: Material, heatmap: Heatmap, number: 
     )
     equipment.finish(dataset, made)
     fix_dimension_organization(dataset)
-    dataset.add_new("Laterality", "CS", None)  # type 2C, and whether the part is paired is not known
+    dataset.add_new("Laterality", "CS", sources[0].get("Laterality"))  # type 2C: empty where it is not known
     return dataset
 
 

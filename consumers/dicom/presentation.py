@@ -131,7 +131,9 @@ def _state(
     equipment.finish(dataset, made)
     dataset.PresentationCreationDate, dataset.PresentationCreationTime = made.date, made.time
     del dataset.ContentDate, dataset.ContentTime
-    dataset.add_new("Laterality", "CS", None)  # type 2C, and whether the part is paired is not known
+    dataset.add_new(
+        "Laterality", "CS", material.sources[0].get("Laterality")
+    )  # type 2C: empty where it is not known
     area = dataset.DisplayedAreaSelectionSequence[0]
     area.PresentationPixelAspectRatio = _aspect(first)
     if not colour:
