@@ -16,7 +16,7 @@ from consumers.dicom import equipment
 from consumers.dicom.identity import identity
 from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
-from consumers.dicom.segments import check_volume, description, findings_by_segment, fix_dimension_organization
+from consumers.dicom.segments import check_volume, complete, description, findings_by_segment, have_geometry
 from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
@@ -39,7 +39,8 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
     Returns
     -------
     Dataset or None
-        ``None`` where no voxel has a probability of at least half a step (1/510).
+        ``None`` where no voxel has a probability of at least half a step (1/510), or where several frames have
+        no Frame of Reference.
 
     Raises
     ------
@@ -63,6 +64,8 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
             f"the result has probabilities of the segments {unknown} and no finding that describes them: "
             "run the model again"
         )
+    if not have_geometry(sources):
+        return None
     made = identity(result, ObjectKind.FRACTIONAL, sources[0])
     dataset = hd.seg.Segmentation(
         source_images=list(sources),
@@ -84,5 +87,5 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
         **equipment.general_equipment(result.model),
     )
     equipment.finish(dataset, made)
-    fix_dimension_organization(dataset)
+    complete(dataset, sources[0])
     return dataset

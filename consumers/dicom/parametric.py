@@ -1,6 +1,7 @@
 """Heatmaps of a result → one Parametric Map (PS3.3 A.75) each, in the geometry of the source images.
 
 Values are stored as they are, in 32-bit floats; the Real World Value Mapping says of which quantity and unit.
+A map must have a Frame of Reference (PS3.3 A.75.3), so none is made of radiographs and ultrasound that have none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from consumers.dicom import concepts, equipment
 from consumers.dicom.identity import identity
 from consumers.dicom.material import Heatmap, Material, Volume32
 from consumers.dicom.plan import ObjectKind
-from consumers.dicom.segments import check_volume, fix_dimension_organization
+from consumers.dicom.segments import check_volume, complete
 from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult, ModelIdentity
@@ -41,6 +42,8 @@ def parametric_maps(result: InferenceResult, material: Material) -> list[Dataset
     InvalidMessage
         A heatmap does not lie on the source images, or holds numbers that are infinite or none.
     """
+    if not material.sources[0].get("FrameOfReferenceUID"):
+        return []
     return [_map(result, material, heatmap, number) for number, heatmap in enumerate(material.heatmaps, start=1)]
 
 
@@ -83,7 +86,7 @@ def _map(result: InferenceResult, material: Material, heatmap: Heatmap, number: 
         **equipment.general_equipment(result.model),
     )
     equipment.finish(dataset, made)
-    fix_dimension_organization(dataset)
+    complete(dataset, sources[0])
     dataset.add_new("Laterality", "CS", sources[0].get("Laterality"))  # type 2C: empty where it is not known
     return dataset
 

@@ -14,7 +14,7 @@ from consumers.dicom import equipment
 from consumers.dicom.identity import identity
 from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
-from consumers.dicom.segments import check_volume, description, findings_by_segment, fix_dimension_organization
+from consumers.dicom.segments import check_volume, complete, description, findings_by_segment, have_geometry
 from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
@@ -35,7 +35,8 @@ def segmentation(result: InferenceResult, material: Material) -> Dataset | None:
     Returns
     -------
     Dataset or None
-        ``None`` where there is nothing to show: no mask, or every mask empty.
+        ``None`` where there is nothing to show (no mask, or every mask empty), or nowhere to show it: several
+        frames without a Frame of Reference.
 
     Raises
     ------
@@ -55,6 +56,8 @@ def segmentation(result: InferenceResult, material: Material) -> Dataset | None:
         )
     for mask in masks:
         check_volume(sources, mask)
+    if not have_geometry(sources):
+        return None
     made = identity(result, ObjectKind.SEG, sources[0])
     stacked = np.stack(masks, axis=-1) if len(masks) > 1 else masks[0]
     dataset = hd.seg.Segmentation(
@@ -73,5 +76,5 @@ def segmentation(result: InferenceResult, material: Material) -> Dataset | None:
         **equipment.general_equipment(result.model),
     )
     equipment.finish(dataset, made)
-    fix_dimension_organization(dataset)
+    complete(dataset, sources[0])
     return dataset

@@ -1,4 +1,4 @@
-"""What binary and fractional Segmentations share: which finding describes a segment, and how."""
+"""What Segmentations and Parametric Maps share: which finding describes a segment, and what fits the sources."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 
 from consumers.dicom import concepts, equipment
+from consumers.dicom.planes import frames_of
 from consumers.dicom.source import check_slices
 from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
@@ -68,9 +69,23 @@ def description(number: int, finding: Finding, result: InferenceResult) -> Any:
     return item
 
 
-def fix_dimension_organization(dataset: Dataset) -> None:
-    """Replace highdicom's random Dimension Organization UID (0020,9164) by one that follows from the object's."""
+def have_geometry(sources: Sequence[Dataset]) -> bool:
+    """Whether a Segmentation can say where its frames lie: one image can, several need a common space.
+
+    Without a Frame of Reference (ultrasound loops, several radiographs) a plane has no position in the patient,
+    and a Segmentation of more than one frame could not tell them apart.
+    """
+    return bool(sources[0].get("FrameOfReferenceUID")) or len(frames_of(sources)) == 1
+
+
+def complete(dataset: Dataset, source: Dataset) -> None:
+    """Replace highdicom's random Dimension Organization UID (0020,9164), and say how a flat image is oriented.
+
+    The new one follows from the object's UID, so that two renderings are equal.
+    """
     uid = dicom_uid("dimension-organization", str(dataset.SOPInstanceUID))
-    for sequence in (dataset.DimensionIndexSequence, dataset.DimensionOrganizationSequence):
-        for item in sequence:
+    for sequence in (dataset.get("DimensionIndexSequence"), dataset.get("DimensionOrganizationSequence")):
+        for item in sequence or ():
             item.DimensionOrganizationUID = uid
+    if "FrameOfReferenceUID" not in dataset:
+        dataset.add_new("PatientOrientation", "CS", source.get("PatientOrientation"))

@@ -18,8 +18,10 @@ from consumers.dicom.capture_key import placement
 from consumers.dicom.drawing import AMBER, drawable, font, shortened, wrapped
 from consumers.dicom.key_frames import best_frames
 from consumers.dicom.marks import marks_of
+from consumers.dicom.plan import PRESETS, Plan
 from consumers.dicom.planes import frames_of
-from schemas.errors import DestinationUnavailable
+from consumers.dicom.render import render
+from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import Category, Location, LocationKind
 from schemas.terminology import Language
 from tests.consumers.dicom.sources import BOX, SOURCES, UNDECODABLE, about
@@ -109,6 +111,14 @@ def test_a_gateway_that_is_away_is_no_missing_image() -> None:
 
     with pytest.raises(DestinationUnavailable):
         captures(result, replace(material, image=away), Language.ENGLISH)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "SOPClassUID"])
+def test_a_source_that_is_no_image_is_an_error_with_a_remedy(keyword: str) -> None:
+    result, material = about(SOURCES["gray"]())
+    del material.sources[0][keyword]
+    with pytest.raises(InvalidMessage, match="check the headers"):
+        render(result, material, Plan(PRESETS["no-sr"], Language.ENGLISH))
 
 
 def test_the_patient_is_not_burned_in() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 
@@ -16,7 +17,7 @@ from consumers.dicom.presentation import presentation_states
 from consumers.dicom.segmentation import segmentation
 from schemas.terminology import Language
 from tests.consumers.dicom.judges import dcentvfy, dciodvfy, errors
-from tests.consumers.dicom.sources import SOURCES, about
+from tests.consumers.dicom.sources import COLUMNS, ROWS, SOURCES, about
 from tests.consumers.generated import Case, big_case, generated, nasty_case, nasty_texts
 
 #: What the validator does not know: attributes and terms newer than itself, that PS3.5 6.2 counts characters, and
@@ -81,7 +82,12 @@ def test_dciodvfy_finds_no_error_in_what_is_drawn_on_sources_of_every_sort(tmp_p
         result, material = about(source(), frame=2 if name == "frames" else None)
         states = presentation_states(result, material, Language.UKRAINIAN)
         made += [(name, item) for item in (*states, *captures(result, material, Language.UKRAINIAN))]
-    assert len(made) == 3 * len(SOURCES)
+    result, material = about(SOURCES["gray"]())
+    result = replace(result, findings=(replace(result.findings[0], segment_number=1),))
+    segments = segmentation(result, replace(material, masks=(np.ones((1, ROWS, COLUMNS), dtype=bool),)))
+    assert segments is not None
+    made.append(("radiograph", segments))
+    assert len(made) == 3 * len(SOURCES) + 1
     assert complaints(made, tmp_path) == {}
 
 

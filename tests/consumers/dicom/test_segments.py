@@ -18,6 +18,7 @@ from consumers.dicom.segmentation import segmentation
 from consumers.dicom.source import prepare
 from schemas.errors import InvalidMessage
 from schemas.events import Code, Finding, Laterality
+from tests.consumers.dicom.sources import COLUMNS, ROWS, SOURCES, about
 from tests.consumers.generated import generated
 from tests.consumers.results import headers, mask, result_with_findings
 
@@ -218,3 +219,21 @@ def test_binary_and_fractional_segments_track_the_same_findings() -> None:
     assert tracked[1] <= tracked[0]
     names = [item.DeviceUID for item in likely.ContributingEquipmentSequence if "DeviceUID" in item]
     assert names == [case.result.model.device_uid]
+
+
+@pytest.mark.parametrize("name", ["gray", "colour", "frames"])
+def test_images_without_a_frame_of_reference_get_what_can_be_made_of_them(name: str) -> None:
+    result, about_it = about(SOURCES[name]())
+    result = replace(result, findings=(replace(result.findings[0], segment_number=1),))
+    small = np.zeros((3 if name == "frames" else 1, ROWS, COLUMNS), dtype=bool)
+    small[:, 10:20, 30:50] = True
+    likely = small.astype(np.float32)
+    heatmap = Heatmap(likely, ATTENUATION, HOUNSFIELD)
+    about_it = replace(about_it, masks=(small,), probabilities=(likely,), heatmaps=(heatmap,))
+    made = [segmentation(result, about_it), fractional(result, about_it)]
+    assert parametric_maps(result, about_it) == []
+    if name == "frames":
+        assert made == [None, None]
+    else:
+        assert np.array_equal(read(made[0]).pixel_array > 0, small[0])
+        assert np.array_equal(read(made[1]).pixel_array, likely[0] * 255)
