@@ -6,12 +6,14 @@ and what the PACS has already is not doubled.
 
 from __future__ import annotations
 
-from consumers.dicom.plan import Plan
+from consumers.dicom.material import Material
+from consumers.dicom.plan import ObjectKind, Plan
+from consumers.dicom.prior import Prior
 from consumers.dicom.render import render, tolerate_source_values
 from consumers.dicom.warmup import warm_up
 from consumers.stow.configuration import name_of, plan_from, transport_from
 from consumers.stow.gather import Source, gather
-from consumers.stow.prior import has_predecessor, predecessor
+from consumers.stow.prior import REPORTS, has_predecessor, predecessor
 from consumers.stow.transport import Transport
 from producers.claim_check import ClaimCheck
 from producers.process import Process
@@ -57,14 +59,27 @@ class StowDestination:
         material = gather(result, self._source, self._plan)
         prior = None
         if has_predecessor(result, self._plan):
-            reports = self._transport.reports(result.study_instance_uid)
-            prior = predecessor(result, self._plan, material.sources[0], reports)
+            prior = predecessor(
+                result,
+                self._transport.reports(result.study_instance_uid),
+                lambda named: report_uids(result, material, self._plan, named),
+            )
         objects = render(result, material, self._plan, prior)
         return self._transport.store(objects) if objects else ()
 
     def probe(self) -> None:
         """Ask the PACS for as little as possible."""
         self._transport.probe()
+
+
+def report_uids(result: InferenceResult, material: Material, plan: Plan, prior: Prior | None) -> frozenset[str]:
+    """SOP Instance UIDs of a result's reports when they name a predecessor.
+
+    They follow from the segmentation that a report refers to, too, so that is made with them.
+    """
+    kinds = plan.kinds & {ObjectKind.SEG, *REPORTS}
+    made = render(result, material, Plan(kinds, plan.language), prior)
+    return frozenset(item.sop_instance_uid for item in made)
 
 
 def build(process: Process) -> StowDestination:

@@ -7,14 +7,13 @@ revisions are later, and are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from pydicom import Dataset
 
 from consumers.dicom.equipment import MANUFACTURER
-from consumers.dicom.identity import identity
 from consumers.dicom.plan import ObjectKind, Plan
 from consumers.dicom.prior import Prior
 from schemas.events import InferenceResult
@@ -27,43 +26,35 @@ def has_predecessor(result: InferenceResult, plan: Plan) -> bool:
     return result.revision > 1 and not plan.kinds.isdisjoint(REPORTS)
 
 
-def predecessor(result: InferenceResult, plan: Plan, source: Dataset, reports: Iterable[Dataset]) -> Prior | None:
+def predecessor(
+    result: InferenceResult, reports: Iterable[Dataset], made_with: Callable[[Prior | None], Collection[str]]
+) -> Prior | None:
     """Latest report of the same model about the same series that is earlier than a result.
 
     Parameters
     ----------
     result
         A revision after the first.
-    plan
-        What is made of it.
-    source
-        Prepared header of a source image, from which identities follow.
     reports
         Headers of all structured reports of the study, in any order.
+    made_with
+        SOP Instance UIDs of the result's reports when they name this predecessor. Asked only about those that
+        reports on the same images name.
     """
     ours = {str(report.SOPInstanceUID): report for report in reports if _is_of(result, report)}
-    for uid, report in ours.items():
-        named = _named(report)
-        if uid in _own_uids(result, plan, source, named):
+    same = {uid: _named(report) for uid, report in ours.items() if _images(result, report) == _all_images(result)}
+    for named in dict.fromkeys(same.values()):
+        own = made_with(named)
+        if any(uid in own for uid, name in same.items() if name == named):
             return named
     # the report has the time of its result in milliseconds
     limit = result.occurred_at - timedelta(microseconds=result.occurred_at.microsecond % 1000)
     before = [
-        (moment, _prior(report))
-        for report in ours.values()
+        (moment, str(report.SOPClassUID), uid)
+        for uid, report in ours.items()
         if (moment := _moment(report)) is not None and moment < limit
     ]
-    return (
-        max(before, key=lambda item: (item[0], item[1].sop_class_uid, item[1].sop_instance_uid))[1]
-        if before
-        else None
-    )
-
-
-def _own_uids(result: InferenceResult, plan: Plan, source: Dataset, prior: Prior | None) -> Iterator[str]:
-    for kind in REPORTS:
-        if kind in plan.kinds:
-            yield identity(result, kind, source, plan.language, prior).sop_instance_uid
+    return _prior(ours[max(before)[2]]) if before else None
 
 
 def _is_of(result: InferenceResult, report: Dataset) -> bool:
@@ -72,11 +63,22 @@ def _is_of(result: InferenceResult, report: Dataset) -> bool:
         return False
     if str(report.get("ManufacturerModelName")) != result.model.name[:64].strip():
         return False
-    return result.series_instance_uid in {
-        str(series.get("SeriesInstanceUID"))
+    return bool(_images(result, report))
+
+
+def _images(result: InferenceResult, report: Dataset) -> frozenset[str]:
+    """Images of the result's series that a report lists as evidence (0040,A375)."""
+    return frozenset(
+        str(item.get("ReferencedSOPInstanceUID"))
         for study in report.get("CurrentRequestedProcedureEvidenceSequence") or ()
         for series in study.get("ReferencedSeriesSequence") or ()
-    }
+        if str(series.get("SeriesInstanceUID")) == result.series_instance_uid
+        for item in series.get("ReferencedSOPSequence") or ()
+    )
+
+
+def _all_images(result: InferenceResult) -> frozenset[str]:
+    return frozenset(result.sop_instance_uids)
 
 
 def _prior(report: Dataset) -> Prior:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_the_gateways_own_store_is_a_pacs(gateway: Gateway, client: StowClient, 
 
 
 def told(message: Message, name: str) -> str:
-    return header(message.headers(), name) or ""
+    return header(cast(list[tuple[str, bytes]], message.headers()), name) or ""
 
 
 @pytest.mark.integration
