@@ -31,7 +31,7 @@ def accept(control_id: str) -> Answers:
 
 
 class Scripted:
-    """Listener on a free port of 127.0.0.1.
+    """Listener on 127.0.0.1.
 
     Attributes
     ----------
@@ -43,13 +43,13 @@ class Scripted:
         How many were opened.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, port: int) -> None:
         self.answers: Callable[[str], Answers] = accept
         self.received: list[bytes] = []
         self.connections = 0
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -93,9 +93,9 @@ class Scripted:
 
 
 @contextmanager
-def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
-    """A listener for the time of the block."""
-    listener = Scripted(tls)
+def scripted(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Scripted]:
+    """A listener for the time of the block; port 0 is a free one."""
+    listener = Scripted(tls, port)
     try:
         yield listener
     finally:
