@@ -37,7 +37,13 @@ def outlines(mask: npt.NDArray[np.bool_], *, holes: bool = False) -> list[Points
         counter-clockwise around a hole; the first point is not repeated at the end. A line with more corners is
         thinned evenly.
     """
-    lines = [(_doubled_area(line), line) for line in _lines(_runs_by_start(mask))]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
+    # a lesion is small and an image large
+    window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    corner = np.array([columns[0], rows[0]], dtype=np.float64)
+    lines = [(_doubled_area(line), line + corner) for line in _lines(_runs_by_start(window))]
     kept = [pair for pair in lines if holes or pair[0] > 0]
     kept.sort(key=lambda pair: (-pair[0], *pair[1][0]))
     return [_thinned(line) for _, line in kept]
