@@ -14,6 +14,7 @@ from dashboards.api.publish import Publish
 from dashboards.api.server import listen, serving
 from dashboards.fhir.store import FhirStore
 from dashboards.live.follow import Follower
+from dashboards.live.recall import Recall
 from dashboards.live.view import LiveView
 from producers.kafka import EventPublisher
 from producers.process import Process, run
@@ -32,6 +33,7 @@ def _body(process: Process) -> None:
     settings = ApiSettings()
     view = LiveView()
     follower = Follower(KafkaSettings(), codec_from(RegistrySettings()), view, process.telemetry)
+    recall = Recall(KafkaSettings(), codec_from(RegistrySettings()))
     alarms = EscalationSettings()
     context = ApiContext(
         view,
@@ -41,12 +43,14 @@ def _body(process: Process) -> None:
         Publish(
             EventPublisher(KafkaSettings(), codec_from(RegistrySettings()), process.source, process.telemetry)
         ),
+        recall,
         secret_of(alarms.link_secret, alarms.link_secret_file, "SCANSTREAM_ESCALATION_LINK_SECRET"),
     )
     with (
         listen(settings.host, settings.port) as listener,
         closing(_fhir_store(process)) as store,
         closing(follower),
+        closing(recall),
     ):
         follower.start()
         with serving(create_app(context, store, settings.public_url), listener, time.sleep):

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from dashboards.api import problems
 from dashboards.api.context import ApiContext
 from dashboards.api.observe import Observe
-from dashboards.api.routes import escalations, health, metrics, page, studies, tasks
+from dashboards.api.routes import adjudications, escalations, health, metrics, page, studies, tasks
 from dashboards.fhir.router import create_router
 from dashboards.fhir.store import FhirStore
 
@@ -42,7 +42,15 @@ def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | Non
     )
     app.state.context = context
     problems.install(app)
-    for router in (health.router, tasks.router, studies.router, escalations.router, metrics.router, page.router):
+    for router in (
+        adjudications.router,
+        health.router,
+        tasks.router,
+        studies.router,
+        escalations.router,
+        metrics.router,
+        page.router,
+    ):
         app.include_router(router)
     fhir_base = None if public_url is None else f"{public_url.rstrip('/')}/fhir"
     app.include_router(create_router(fhir_store, fhir_base), prefix="/fhir")

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from producers.telemetry import Telemetry
 from schemas.events import Event
@@ -31,6 +32,8 @@ class ApiContext:
         Clock, UTC.
     publish
         Writes an event under its key to a topic; raises ``DestinationUnavailable`` where Kafka did not take it.
+    recall
+        Reads an event of the log again; raises ``DestinationUnavailable`` where Kafka does not give it.
     link_secret
         Signs links to acknowledge an alarm; ``None``: there are no such links.
     """
@@ -40,6 +43,7 @@ class ApiContext:
     telemetry: Telemetry
     now: Callable[[], datetime]
     publish: Callable[[Topic, str, Event], None]
+    recall: Callable[[Place], Event]
     link_secret: str | None = None
 
 

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dashboards.api.review_models import VerdictModel
 from schemas.events import (
     Category,
     DeliveryStatus,
+    Laterality,
     ReadyReason,
     ResultOutcome,
     TaskState,
@@ -70,8 +72,11 @@ class FindingModel(BaseModel):
     name: str
     category: Category
     probability: float | None = None
+    site: str | None = None
+    laterality: Laterality | None = None
     measurements: list[MeasurementModel]
     warnings: list[str]
+    verdict: VerdictModel | None = Field(default=None, description="the latest; the values are those after it")
 
 
 class ModelRun(BaseModel):
@@ -100,6 +105,8 @@ class Result(BaseModel):
     series_instance_uid: str
     model: str = Field(examples=["mindgrab 1.0.0"])
     engine: str = Field(examples=["onnxruntime"])
+    result_id: str | None = Field(default=None, description="what a verdict on a negative answer names")
+    verdict: VerdictModel | None = Field(default=None, description="on a negative answer")
     findings: list[FindingModel]
     artifacts: list[ArtifactModel]
     stages: list[ModelRun]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 from dashboards.api import models
+from dashboards.api.review_models import verdict_of
 from dashboards.live.records import DeliveryView, Moment, ResultView, StudyView, TaskView
+from dashboards.live.reviews import Review, Verdict
 from schemas.events import Finding, ObjectOutcome
 
 #: Names for people of the objects that writers make (PS3.6 table A-1).
@@ -17,7 +20,9 @@ OBJECT_NAMES: Final = {
 }
 
 
-def task(view: TaskView, now: datetime, arrived_at: datetime | None = None) -> models.Task:
+def task(
+    view: TaskView, now: datetime, arrived_at: datetime | None = None, review: Review | None = None
+) -> models.Task:
     """Task for the API.
 
     Parameters
@@ -28,6 +33,8 @@ def task(view: TaskView, now: datetime, arrived_at: datetime | None = None) -> m
         Current time, UTC.
     arrived_at
         First image of the study, if known; the timeline counts from there.
+    review
+        What radiologists decided about its result.
     """
     ended = max((moment.at for moment in view.moments), default=now) if view.finished else now
     return models.Task(
@@ -48,13 +55,15 @@ def task(view: TaskView, now: datetime, arrived_at: datetime | None = None) -> m
         node=view.node,
         reason=view.reason,
         timeline=[_stage(moment, arrived_at) for moment in view.moments],
-        result=None if view.result is None else _result(view.result),
+        result=None if view.result is None else _result(view.result, review),
         deliveries=[_delivery(delivery) for delivery in view.deliveries],
     )
 
 
-def study(view: StudyView, tasks: list[TaskView], now: datetime) -> models.Study:
-    """Study for the API, with its tasks, timeline and objects."""
+def study(
+    view: StudyView, tasks: list[TaskView], now: datetime, review: Callable[[str], Review | None]
+) -> models.Study:
+    """Study for the API, with its tasks, timeline and objects; ``review`` gives what was decided about a task."""
     objects = [
         _object(delivery, item) for one in tasks for delivery in one.deliveries for item in delivery.objects
     ]
@@ -78,7 +87,7 @@ def study(view: StudyView, tasks: list[TaskView], now: datetime) -> models.Study
         report_url=reports[-1] if reports else None,
         timeline=timeline(view, tasks),
         objects=objects,
-        tasks=[task(one, now, view.arrived_at) for one in tasks],
+        tasks=[task(one, now, view.arrived_at, review(one.task_id)) for one in tasks],
     )
 
 
@@ -126,14 +135,19 @@ def _object(delivery: DeliveryView, item: ObjectOutcome) -> models.DeliveredObje
     )
 
 
-def _result(view: ResultView) -> models.Result:
+def _result(view: ResultView, review: Review | None) -> models.Result:
+    verdicts = review.verdicts if review is not None else {}
+    result_id = review.result_id if review is not None else None
+    whole = verdicts.get(result_id) if result_id is not None else None
     return models.Result(
         at=view.at,
         outcome=view.outcome,
         series_instance_uid=view.series_instance_uid,
         model=f"{view.model.name} {view.model.version}",
         engine=view.model.engine,
-        findings=[_finding(finding) for finding in view.findings],
+        result_id=result_id,
+        verdict=None if whole is None else verdict_of(whole.given),
+        findings=[_finding(finding, verdicts.get(finding.finding_id)) for finding in view.findings],
         artifacts=[
             models.ArtifactModel(
                 kind=artifact.kind,
@@ -152,16 +166,20 @@ def _result(view: ResultView) -> models.Result:
     )
 
 
-def _finding(finding: Finding) -> models.FindingModel:
+def _finding(given: Finding, verdict: Verdict | None) -> models.FindingModel:
+    finding = verdict.finding or given if verdict is not None else given
     return models.FindingModel(
         finding_id=finding.finding_id,
         finding_type=finding.finding_type,
         name=finding.code.meaning,
         category=finding.category,
         probability=finding.probability,
+        site=None if finding.site is None else finding.site.meaning,
+        laterality=finding.laterality,
         measurements=[
             models.MeasurementModel(name=item.code.meaning, value=item.value, unit=item.unit.value)
             for item in finding.measurements
         ],
         warnings=list(finding.warnings),
+        verdict=None if verdict is None else verdict_of(verdict.given),
     )

@@ -16,6 +16,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from producers.kafka import consumer_config, new_consumer
 from producers.telemetry import Telemetry
@@ -34,6 +35,7 @@ TOPICS: Final = (
     Topic.RESULTS,
     Topic.DELIVERY,
     Topic.ESCALATIONS,
+    Topic.REVIEW,
 )
 
 PROBE_INTERVAL_S: Final = 2.0
@@ -164,7 +166,7 @@ class Follower:
         if message.value() is None:  # a tombstone: what it was about is over, and the view is bounded
             return
         try:
-            self._view.apply(self._codec.decode(message.value()))
+            self._view.apply(self._codec.decode(message.value()), Place(*where, int(message.offset() or 0)))
         except InvalidMessage as invalid:
             self._telemetry.count("scanstream_messages_failed_total", topic=where[0], error=type(invalid).__name__)
             log.warning(

@@ -15,7 +15,9 @@ from typing import Final
 from dashboards.live.alarms import Alarms
 from dashboards.live.fold import TaskEvent, study_after, task_after
 from dashboards.live.records import StudyView, TaskView
+from dashboards.live.reviews import Place, Reviews
 from schemas.events import (
+    Adjudication,
     DeliveryOutcome,
     EscalationStep,
     Event,
@@ -54,9 +56,12 @@ class LiveView:
         self._tasks: dict[str, TaskView] = {}
         self._early: dict[str, list[DeliveryOutcome]] = {}
         self.alarms = Alarms()
+        self.reviews = Reviews(self._limits.max_studies)
 
-    def apply(self, event: Event) -> None:
-        """Take one event in; events that say nothing of a study or a task are ignored."""
+    def apply(self, event: Event, place: Place | None = None) -> None:
+        """Take one event in, read at this place; events that say nothing of a study or a task are ignored."""
+        if isinstance(event, InferenceResult):
+            self.reviews.note_result(event, place)
         match event:
             case StudyReady():
                 with self._lock:
@@ -66,6 +71,8 @@ class LiveView:
                     self._note_task(event)
             case EscalationStep():
                 self.alarms.apply(event)
+            case Adjudication():
+                self.reviews.note_verdict(event)
             case _:
                 return
         if len(self._studies) > self._limits.max_studies * 1.1:

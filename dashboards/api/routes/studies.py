@@ -22,7 +22,7 @@ async def study(study_instance_uid: str, context: Context) -> Study:
         raise HTTPException(
             404, f"no study {study_instance_uid} is known: check the UID, or wait until the study is complete"
         )
-    return present.study(found, context.view.tasks_of(found), context.now())
+    return present.study(found, context.view.tasks_of(found), context.now(), context.view.reviews.find)
 
 
 @router.get("")
@@ -30,4 +30,6 @@ async def studies(context: Context, limit: Annotated[int, Query(ge=1, le=500)] =
     """Worklist: open studies by urgency and deadline, then finished ones, the latest first."""
     rows = context.view.worklist()
     now = context.now()
-    return StudyList(total=len(rows), studies=[present.study(found, tasks, now) for found, tasks in rows[:limit]])
+    review = context.view.reviews.find
+    page = [present.study(found, tasks, now, review) for found, tasks in rows[:limit]]
+    return StudyList(total=len(rows), studies=page)

@@ -22,7 +22,8 @@ async def task(task_id: str, context: Context) -> Task:
     if found is None:
         raise HTTPException(404, f"no task {task_id} is known: GET /tasks lists those that are")
     study = context.view.study(found.study_instance_uid)
-    return present.task(found, context.now(), None if study is None else study.arrived_at)
+    review = context.view.reviews.find(task_id)
+    return present.task(found, context.now(), None if study is None else study.arrived_at, review)
 
 
 @router.get("")
@@ -40,4 +41,6 @@ async def tasks(
         found = [] if known is None else context.view.tasks_of(known)
         found = [item for item in found if state is None or item.state is state]
     now = context.now()
-    return TaskList(total=len(found), tasks=[present.task(item, now) for item in found[:limit]])
+    review = context.view.reviews.find
+    page = [present.task(item, now, review=review(item.task_id)) for item in found[:limit]]
+    return TaskList(total=len(found), tasks=page)

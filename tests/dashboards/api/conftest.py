@@ -14,6 +14,7 @@ import pytest
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
 from dashboards.fhir.store import FhirStore
+from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from producers.telemetry import Telemetry
 from schemas.errors import DestinationUnavailable
@@ -34,11 +35,24 @@ class Service:
     link_secret: str | None = "of sixteen characters and more"
     kafka_is_away: bool = False
     published: list[tuple[Topic, str, Event]] = field(default_factory=list)
+    log: dict[Place, Event] = field(default_factory=dict)
 
     def publish(self, topic: Topic, key: str, event: Event) -> None:
         if self.kafka_is_away:
             raise DestinationUnavailable("Kafka did not acknowledge 1 events in 5 s: check that the broker is up")
         self.published.append((topic, key, event))
+
+    def recall(self, place: Place) -> Event:
+        if self.kafka_is_away:
+            raise DestinationUnavailable("Kafka does not give it: check that the broker is up")
+        return self.log[place]
+
+    def read(self, *events: Event) -> None:
+        """The live view reads events from the log."""
+        for event in events:
+            place = Place("topic", 0, len(self.log))
+            self.log[place] = event
+            self.view.apply(event, place)
 
 
 @pytest.fixture
@@ -55,6 +69,7 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         service.telemetry,
         lambda: service.now,
         service.publish,
+        service.recall,
         service.link_secret,
     )
     transport = httpx.ASGITransport(create_app(context, service.store), raise_app_exceptions=False)

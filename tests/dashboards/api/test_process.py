@@ -115,6 +115,29 @@ def test_events_of_a_real_log_are_seen(tmp_path: Path, kafka_settings: KafkaSett
 
 
 @pytest.mark.integration
+def test_a_verdict_is_in_the_log_with_the_whole_result(tmp_path: Path, kafka_settings: KafkaSettings) -> None:
+    story = Story(f"1.5.{time.time_ns()}")
+    publisher = EventPublisher(kafka_settings, Codec(), "/test/api", Telemetry())
+    for event in story.whole():
+        topic, key = topic_of(event)
+        publisher.publish(topic, key, event)
+    publisher.flush()
+    (finding,) = story.result().findings
+    verdict = {"task_id": story.task_id, "decision": "confirmed", "reviewer": "o.koval"}
+    with api(tmp_path, kafka_settings.bootstrap_servers) as client:
+        until(lambda: client.get("/health/ready").is_success)
+        until(lambda: (client.get(f"/tasks/{story.task_id}").json().get("result") or {}).get("findings"))
+        answer = client.post(f"/findings/{finding.finding_id}/adjudication", json=verdict)
+        assert answer.status_code == 201
+    with api(tmp_path, kafka_settings.bootstrap_servers) as client:
+        until(lambda: client.get("/health/ready").is_success)
+        (shown,) = client.get(f"/tasks/{story.task_id}").json()["result"]["findings"]
+        assert shown["verdict"] == answer.json()
+        again = client.post(f"/findings/{finding.finding_id}/adjudication", json=verdict)
+        assert (again.status_code, again.json()) == (200, answer.json())
+
+
+@pytest.mark.integration
 def test_without_kafka_it_serves_and_says_so(tmp_path: Path):
     with api(tmp_path, f"127.0.0.1:{free_port()}") as client:
         until(lambda: "does not answer" in client.get("/health/ready").json()["detail"])

@@ -1,0 +1,80 @@
+"""Place in the log → the event that lies there, read again when somebody needs all of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from dashboards.live.reviews import Place
+from producers.kafka import consumer_config, kafka_errors, new_consumer
+from producers.messages import bytes_of
+from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable
+from schemas.events import Event
+from schemas.settings import KafkaSettings
+
+#: A person waits for the answer.
+_LONGEST_S: Final = 5.0
+
+
+class Recall:
+    """Reads single messages again; safe to use from several threads, one after the other.
+
+    Parameters
+    ----------
+    settings
+        Connection to Kafka.
+    codec
+        Framing and Avro.
+    """
+
+    def __init__(self, settings: KafkaSettings, codec: Codec) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._lock = threading.Lock()
+        self._consumer: Consumer | None = None
+
+    def __call__(self, place: Place) -> Event:
+        """Event at a place.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka did not give it in time, or no longer has it.
+        InvalidMessage
+            It cannot be decoded.
+        """
+        with self._lock, kafka_errors("read a message again"):
+            if self._consumer is None:
+                self._consumer = new_consumer(
+                    consumer_config(self._settings, "recall", "scanstream.recall", fetch_wait_ms=100)
+                )
+            self._consumer.assign([TopicPartition(place.topic, place.partition, place.offset)])
+            try:
+                return self._codec.decode(self._value(self._consumer, place))
+            finally:
+                self._consumer.unassign()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            if self._consumer is not None:
+                self._consumer.close()
+
+    def _value(self, consumer: Consumer, place: Place) -> bytes:
+        until = time.monotonic() + _LONGEST_S
+        while time.monotonic() < until:
+            message = consumer.poll(0.1)
+            if message is None or message.error() is not None:
+                continue
+            value = message.value()
+            if message.offset() != place.offset or value is None:
+                break
+            return bytes_of(value) or b""
+        raise DestinationUnavailable(
+            f"Kafka does not give {place.topic}[{place.partition}]@{place.offset}: "
+            "check that the broker is up and that the message is not past its retention"
+        )
