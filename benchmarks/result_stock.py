@@ -81,12 +81,12 @@ def stock(root: str, count: int) -> list[InferenceResult]:
     return results
 
 
-def again(result: InferenceResult, number: int, priority: Priority = Priority.P3_NORMAL) -> InferenceResult:
+def again(result: InferenceResult, turn: str, priority: Priority = Priority.P3_NORMAL) -> InferenceResult:
     """The same result as a later event of its own, made now."""
     now = datetime.now(UTC)
     return replace(
         result,
-        event_id=event_id("benchmark", result.event_id, number),
+        event_id=event_id("benchmark", result.event_id, turn),
         occurred_at=now,
         task_created_at=now,
         priority=priority,

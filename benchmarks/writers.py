@@ -1,21 +1,25 @@
 """Results per second through the whole stow writer, beside raw STOW of the same objects made beforehand.
 
-The writer is its own process on a real Kafka: it reads results, redeems their claim checks at a gateway, renders
-SEG and SR, stores them, and commits outcomes. The peer is httpx, which posts the same bytes, already rendered, in
-one request per result with as many connections as the writer has deliveries at once. Both go in turn, round after
-round, to Orthanc (empty each time) and to a PACS that keeps nothing; a figure is the median of the rounds. Below,
-where the time of one result goes, measured in one thread.
+Writers are processes of their own on a real Kafka, which share the partitions of one group: each reads results,
+redeems their claim checks at a gateway, renders SEG and SR, stores them, and commits outcomes. The peer is httpx,
+which posts the same bytes, already rendered, in one request per result with as many connections as all writers
+have deliveries at once. Both go in turn, round after round, to Orthanc (empty each time) and to a PACS that keeps
+nothing; a figure is the median of the rounds. Rendering is work of the processor, which raw STOW has none of, so
+there are two rates: of the whole writers, and of the delivery runtime with our client when it too is given objects
+made beforehand. Below, where the time of one result goes, measured in one thread.
 
     python -m benchmarks.writers --results 60
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -26,6 +30,7 @@ from benchmarks.outcomes import Outcomes
 from benchmarks.place import place
 from benchmarks.report import Row, arguments, publish
 from benchmarks.result_stock import again, gateway, stock
+from consumers.delivery.limits import Limits
 from consumers.dicom.plan import Plan
 from consumers.dicom.render import RenderedObject, render, tolerate_source_values
 from consumers.stow.client import StowClient
@@ -36,7 +41,7 @@ from producers.kafka import EventPublisher
 from producers.telemetry import Telemetry
 from producers.topic_admin import create_topics
 from schemas.codec import Codec
-from schemas.events import InferenceResult
+from schemas.events import InferenceResult, ObjectOutcome
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic, writer_group
 from tests.consumers.delivery.bench import Bench
@@ -87,29 +92,83 @@ def raw(root: str, objects: Sequence[tuple[RenderedObject, ...]], connections: i
         return len(objects) / (time.perf_counter() - started)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How many writers, and deliveries at once in each."""
+
+    processes: int
+    width: int
+
+
 def ours(
-    kafka: KafkaSettings, root: str, results: Sequence[InferenceResult], folder: Path, number: int, width: int
+    kafka: KafkaSettings, root: str, results: Sequence[InferenceResult], folder: Path, number: int, shape: Shape
 ) -> float:
-    """Results per second of the writer, from the first message sent to the last outcome committed."""
+    """Results per second of the writers, from the first message sent to the last outcome committed."""
     name = f"bench-{number}"
     Bench(kafka, writer_group(name), name)  # begins at the present end of the results
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "SCANSTREAM_NODE": "bench",
         "SCANSTREAM_WRITER_NAME": name,
-        "SCANSTREAM_WRITER_CONCURRENCY": str(width),
+        "SCANSTREAM_WRITER_CONCURRENCY": str(shape.width),
         "SCANSTREAM_STOW_PACS_URL": root,
         "SCANSTREAM_STOW_OBJECTS": "seg,sr",
     }
     publisher = EventPublisher(kafka, Codec(), "/bench/writers", Telemetry())
-    log = folder / f"{name}.log"
-    with Outcomes(kafka, name) as outcomes, module("consumers.writer", "stow", environment=environment, log=log):
-        wait_for(lambda: '"event": "ready"' in log.read_text(encoding="utf-8"), "the writer")
-        started = time.perf_counter()
-        for result in results:
-            publisher.publish(Topic.RESULTS, result.study_instance_uid, again(result, number))
+
+    def send(given: Sequence[InferenceResult], turn: str) -> None:
+        for result in given:
+            publisher.publish(Topic.RESULTS, result.study_instance_uid, again(result, f"{number}-{turn}"))
         publisher.flush()
+
+    with ExitStack() as stack:
+        outcomes = stack.enter_context(Outcomes(kafka, name))
+        for process in range(shape.processes):
+            log = folder / f"{name}-{process}.log"
+            node = environment | {"SCANSTREAM_NODE": f"bench-{process}"}
+            stack.enter_context(module("consumers.writer", "stow", environment=node, log=log))
+            wait_for(lambda file=log: '"event": "ready"' in file.read_text(encoding="utf-8"), "the writer")
+        send(results, "warm")  # every process has its partitions now, and has rendered before
         outcomes.wait(len(results))
+        started = time.perf_counter()
+        send(results, "measured")
+        outcomes.wait(2 * len(results))
+        return len(results) / (time.perf_counter() - started)
+
+
+class Prepared:
+    """A destination that renders nothing: its objects were made before."""
+
+    wants_failures = False
+
+    def __init__(self, name: str, root: str, objects: Sequence[tuple[RenderedObject, ...]]) -> None:
+        self.name = name
+        self._objects = {of_one[0].study_instance_uid: of_one for of_one in objects}
+        self._client = StowClient(DicomWeb(root, None, timeout_s=120.0), 1 << 30)
+
+    def deliver(self, result: InferenceResult) -> tuple[ObjectOutcome, ...]:
+        """Store what belongs to the study."""
+        return self._client.store(self._objects[result.study_instance_uid])
+
+    def probe(self) -> None:
+        """Always there."""
+
+
+def runtime(
+    kafka: KafkaSettings,
+    root: str,
+    results: Sequence[InferenceResult],
+    objects: Sequence[tuple[RenderedObject, ...]],
+    connections: int,
+) -> float:
+    """Results per second of the delivery runtime and our client, with objects made beforehand."""
+    bench = Bench(kafka)
+    destination = Prepared(bench.name, root, objects)
+    with Outcomes(kafka, bench.name) as outcomes, bench.writer(destination, Limits(concurrency=connections)):
+        bench.send(again(results[0], bench.group))
+        outcomes.wait(1)
+        started = time.perf_counter()
+        bench.send(*(again(result, f"{bench.group}-measured") for result in results))
+        outcomes.wait(1 + len(results))
         return len(results) / (time.perf_counter() - started)
 
 
@@ -152,9 +211,12 @@ def main() -> int:
     parser = arguments("Throughput of the stow writer, beside raw STOW of the same objects")
     parser.add_argument("--results", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--width", type=int, default=2, help="deliveries and connections at once")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="writers that share the work")
+    parser.add_argument("--width", type=int, default=2, help="deliveries at once in each of them")
     options = parser.parse_args()
-    count, rounds = (15, 1) if options.quick else (options.results, options.rounds)
+    count, rounds = (30, 1) if options.quick else (options.results, options.rounds)
+    shape = Shape(options.processes, options.width)
+    connections = shape.processes * shape.width
     rows: list[Row] = []
     tolerate_source_values()
     with place() as folder, ExitStack() as stack:
@@ -167,31 +229,30 @@ def main() -> int:
         rows.append(Row("one result: store at a PACS that keeps nothing", store_ms(null, objects), "ms"))
         size = sum(len(item.data) for of_one in objects for item in of_one) / len(objects)
         rows.append(Row("one result: size of its objects", size / 1000, "kB"))
-        rates: dict[str, list[tuple[float, float]]] = {"PACS that keeps nothing": [], "Orthanc": []}
+        os.environ["KAFKA_BOOTSTRAP_SERVERS"] = kafka.bootstrap_servers
+        rates: dict[str, list[tuple[float, float, float]]] = {"PACS that keeps nothing": [], "Orthanc": []}
         for turn in range(rounds):
-            beside = raw(null, objects, options.width)
-            rates["PACS that keeps nothing"].append(
-                (ours(kafka, null, results, folder, 2 * turn, options.width), beside)
-            )
+            beside = raw(null, objects, connections)
+            prepared = runtime(kafka, null, results, objects, connections)
+            whole = ours(kafka, null, results, folder, 2 * turn, shape)
+            rates["PACS that keeps nothing"].append((whole, prepared, beside))
             with _orthanc(folder / f"raw-{turn}") as root:
-                beside = raw(root, objects, options.width)
+                beside = raw(root, objects, connections)
+            with _orthanc(folder / f"runtime-{turn}") as root:
+                prepared = runtime(kafka, root, results, objects, connections)
             with _orthanc(folder / f"ours-{turn}") as root:
-                rate = ours(kafka, root, results, folder, 2 * turn + 1, options.width)
-            rates["Orthanc"].append((rate, beside))
+                whole = ours(kafka, root, results, folder, 2 * turn + 1, shape)
+            rates["Orthanc"].append((whole, prepared, beside))
             sys.stderr.write(f"round {turn + 1}: {rates}\n")
-        table = [
-            Row(
-                f"results to {name}",
-                median(rate for rate, _ in of_rounds),
-                "results/s",
-                "raw httpx",
-                median(beside for _, beside in of_rounds),
-            )
-            for name, of_rounds in rates.items()
+    table = []
+    for name, of_rounds in rates.items():
+        whole, prepared, beside = (median(column) for column in zip(*of_rounds, strict=True))
+        table += [
+            Row(f"whole writers to {name}", whole, "results/s", "raw httpx", beside),
+            Row(f"runtime and client to {name}", prepared, "results/s", "raw httpx", beside),
         ]
-    publish(
-        f"The stow writer, {count} results, {options.width} at once, {rounds} rounds", table + rows, options.json
-    )
+    title = f"{shape.processes} stow writers, {shape.width} deliveries at once in each, {count} results"
+    publish(title, table + rows, options.json)
     return 0
 
 

@@ -25,6 +25,8 @@ from schemas.topics import Topic
 log = logging.getLogger(__name__)
 
 _KAFKA_RETRY_S: Final = 0.5
+#: Between two transactions: each costs the loop some milliseconds, whether it holds one outcome or fifty.
+_LINGER_S: Final = 0.02
 
 
 class Commits:
@@ -77,15 +79,20 @@ class Commits:
         """Partitions came or went: whoever owns them now reads and settles these messages again."""
         self._waiting = []
 
-    def write(self) -> None:
-        """Commit everything that waits in one transaction.
+    def write(self, *, at_once: bool = False) -> None:
+        """Commit everything that waits in one transaction, a little after the one before.
+
+        Parameters
+        ----------
+        at_once
+            Do not wait for company: nothing more is to come.
 
         Raises
         ------
         PermanentRejection
             Another process took this one's place.
         """
-        if not self._waiting or self._clock() < self._not_before:
+        if not self._waiting or (self._clock() < self._not_before and not at_once):
             return
         for settlement in self._waiting:
             self._partitions.finish(settlement.received)
@@ -98,6 +105,7 @@ class Commits:
         for settlement in self._waiting:
             self._observe(settlement)
         self._waiting = []
+        self._not_before = self._clock() + _LINGER_S
 
     def _transact(self) -> None:
         with self._publisher.transaction() as transaction:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from consumers.defect import described
@@ -60,6 +61,7 @@ class Crew:
         self._destination = destination
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[End] = queue.SimpleQueue()
+        self._first: End | None = None
         for number in range(size):
             threading.Thread(target=self._run, name=f"delivery-{number}", daemon=True).start()
 
@@ -71,8 +73,17 @@ class Crew:
         """Queue a probe."""
         self._work.put(None)
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something has ended, but no longer than so many seconds."""
+        if self._first is None:
+            with suppress(queue.Empty):
+                self._first = self._ends.get(timeout=timeout_s)
+
     def ends(self) -> Iterator[End]:
         """Everything that ended since the last call; never waits."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
         while True:
             try:
                 yield self._ends.get_nowait()

@@ -128,17 +128,20 @@ class Runtime:
                     told = True
                     self._process.ready()
         except BrakeApplied:
-            self._commits.write()
+            self._commits.write(at_once=True)
             raise
         self._drain()
 
     def _turn(self) -> None:
-        busy = self._under_way or self._commits.waiting
-        self._intake.read(_BUSY_POLL_S if busy else _IDLE_POLL_S)
+        if self._under_way:
+            self._crew.wait(_BUSY_POLL_S)
+            self._intake.read(0)
+        else:
+            self._intake.read(_BUSY_POLL_S if self._commits.waiting else _IDLE_POLL_S)
         self._collect()
-        self._commits.write()
         self._probe()
         self._dispatch()
+        # the crew works on while Kafka takes the outcomes
         self._commits.write()
         self._partitions.steer(hold=False)
         self._gauges.show(self._backlog, self._circuit)
@@ -148,9 +151,10 @@ class Runtime:
         end = self._clock() + self._limits.drain_s
         self._partitions.steer(hold=True)
         while self._under_way and self._clock() < end:
-            self._consumer.poll(_BUSY_POLL_S)
+            self._crew.wait(_BUSY_POLL_S)
+            self._consumer.poll(0)
             self._collect()
-            self._commits.write()
+        self._commits.write(at_once=True)
 
     def _collect(self) -> None:
         for end in self._crew.ends():
