@@ -238,11 +238,11 @@ def _sides(canvas: ImageDraw.ImageDraw, frame: Frame, box: Box) -> None:
 
 
 def _scale_bar(canvas: ImageDraw.ImageDraw, frame: Frame, box: Box, scale: float, language: Language) -> None:
-    """A bar of 1, 2, 5, 10 or 20 cm where distances are known."""
-    spacing = spacing_of(frame)
-    if spacing is None:
+    """A bar of 1, 2, 5, 10 or 20 cm on a cross-section; a projection enlarges what is far from its detector."""
+    plane = plane_of(frame)
+    if plane is None:
         return
-    per_cm = scale / spacing[1] * 10.0
+    per_cm = scale / plane.spacing[1] * 10.0
     length = max((cm for cm in (1, 2, 5, 10, 20) if cm * per_cm <= (box[2] - box[0]) / 3), default=0)
     if length:
         right, row = box[2] - 24, box[3] - 24
