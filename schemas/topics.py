@@ -201,7 +201,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         "study_instance_uid",
         ("Adjudication",),
         "api",
-        "writers",
+        "writers, api",
         "A radiologist's verdict on a finding.",
         retention_ms=365 * DAY_MS,
     ),
