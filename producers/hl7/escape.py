@@ -13,7 +13,6 @@ no delimiter and no control character, so it can break neither a segment nor an 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -54,6 +53,11 @@ class Delimiters:
             self.escape: "E",
         }
 
+    @cached_property
+    def special(self) -> re.Pattern[str]:
+        """What cannot stand in a text as it is: delimiters and control characters (Unicode category Cc)."""
+        return re.compile(f"[{re.escape(''.join(self.letters))}\\x00-\\x1f\\x7f-\\x9f]")
+
 
 STANDARD: Final = Delimiters()
 
@@ -68,7 +72,13 @@ def escape(text: str, delimiters: Delimiters = STANDARD, codec: str = UTF8) -> s
     """
     if text == _NULL:
         return f"{delimiters.escape}X2222{delimiters.escape}"
-    return "".join(_escaped(character, delimiters, codec) for character in text)
+
+    def written(found: re.Match[str]) -> str:
+        character = found.group()
+        code = delimiters.letters.get(character) or f"X{character.encode(codec, 'replace').hex().upper()}"
+        return f"{delimiters.escape}{code}{delimiters.escape}"
+
+    return delimiters.special.sub(written, text)
 
 
 def escape_formatted(text: str, delimiters: Delimiters = STANDARD, codec: str = UTF8) -> str:
@@ -96,15 +106,6 @@ def unescape(text: str, delimiters: Delimiters = STANDARD, codec: str = UTF8) ->
         else:
             plain.append(meaning)
             rest = after
-
-
-def _escaped(character: str, delimiters: Delimiters, codec: str) -> str:
-    letter = delimiters.letters.get(character)
-    if letter is not None:
-        return f"{delimiters.escape}{letter}{delimiters.escape}"
-    if unicodedata.category(character) == "Cc":
-        return f"{delimiters.escape}X{character.encode(codec, 'replace').hex().upper()}{delimiters.escape}"
-    return character
 
 
 def _meaning(sequence: str, letters: dict[str, str], codec: str) -> str | None:
