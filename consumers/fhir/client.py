@@ -7,6 +7,7 @@ a bearer token never goes to another host.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -107,7 +108,7 @@ class FhirClient:
         response = self._request("POST", f"{self.base_url}/{resource_type}/_search", _FORM, form)
         if optional and response.status_code in _NOT_OFFERED:
             return []
-        found = self._answer(response, lambda: {part for value in values for part in value.split("|")})
+        found = self._answer(response, lambda: _parts(values))
         if not isinstance(found, dict) or found.get("type") != "searchset":
             raise TransientFailure("the FHIR server did not answer a search with a searchset: check its version")
         entries = [entry for entry in found.get("entry") or [] if isinstance(entry, dict)]
@@ -165,3 +166,9 @@ def _parsed(response: httpx.Response) -> object | None:
     except ValueError:
         return None
     return parsed
+
+
+def _parts(tokens: Sequence[str]) -> set[str]:
+    """Systems and values of search tokens, as they were before they were escaped."""
+    plain = [re.sub(r"\\(.)", r"\1", token) for token in tokens]
+    return {part for token in (*tokens, *plain) for part in token.split("|") if part}

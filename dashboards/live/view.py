@@ -30,6 +30,8 @@ from schemas.events import (
 
 #: Tasks whose deliveries were read before anything else of them; most are of tasks that were forgotten or expired.
 MAX_EARLY_TASKS: Final = 1_000
+#: Reviews are kept by task.
+TASKS_PER_STUDY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class LiveView:
         self._tasks: dict[str, TaskView] = {}
         self._early: dict[str, list[DeliveryOutcome]] = {}
         self.alarms = Alarms()
-        self.reviews = Reviews(self._limits.max_studies)
+        self.reviews = Reviews(self._limits.max_studies * TASKS_PER_STUDY)
 
     def apply(self, event: Event, place: Place | None = None) -> None:
         """Take one event in, read at this place; events that say nothing of a study or a task are ignored."""

@@ -82,8 +82,10 @@ def _task(context: ApiContext, task_id: str) -> TaskView:
 def _review(context: ApiContext, task: TaskView, finding_id: str) -> Review:
     review = context.view.reviews.find(task.task_id)
     findings = task.result.findings if task.result is not None else ()
+    if review is None:
+        raise HTTPException(409, f"the result of task {task.task_id} is no longer at hand: it is too long ago")
     names: list[str | None] = [finding.finding_id for finding in findings]
-    if review is None or finding_id not in (names or [review.result_id]):
+    if finding_id not in (names or [review.result_id]):
         raise HTTPException(404, f"task {task.task_id} has no finding {finding_id}: GET /tasks lists its findings")
     return review
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from consumers.destination import ReviewedDestination
 from consumers.fhir.destination import build
 from producers.process import Process
 from schemas.errors import ConfigurationError
@@ -23,6 +26,28 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         headers = script.asked[0][2]
         assert headers["Authorization"] == "Bearer s3cret"
         assert headers["User-Agent"] == "scanstream writer-fhir"
+
+
+def test_a_token_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("of the file\n")
+    with scripted() as (url, script):
+        monkeypatch.setenv("SCANSTREAM_FHIR_BASE_URL", url)
+        monkeypatch.setenv("SCANSTREAM_FHIR_TOKEN_FILE", str(file))
+        destination = build(Process("writer-fhir", ProcessSettings()))
+        destination.probe()
+        destination.close()
+        assert script.asked[0][2]["Authorization"] == "Bearer of the file"
+    monkeypatch.setenv("SCANSTREAM_FHIR_TOKEN", "both")
+    with pytest.raises(ConfigurationError, match="not both"):
+        build(Process("writer-fhir", ProcessSettings()))
+
+
+def test_it_takes_failures_and_verdicts() -> None:
+    destination = build(Process("writer-fhir", ProcessSettings()))
+    assert destination.wants_failures
+    assert isinstance(destination, ReviewedDestination)
+    destination.close()
 
 
 def test_a_wrong_base_url_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

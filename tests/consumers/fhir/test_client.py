@@ -158,6 +158,9 @@ def test_a_search_is_a_form_and_says_no_identifier_in_its_address(server: tuple[
     assert parse_qs(body.decode())["identifier"] == [f"urn:x|{PATIENT_ID},urn:x|Ж&="]
     script.answer(200, {"type": "searchset"})
     assert client.search("Patient", "identifier", ["x"]) == []
+    script.answer(400, outcome("Ж,7 of urn:x: no such thing"))
+    with pytest.raises(PermanentRejection, match=r"… of …: no such thing"):
+        client.search("Patient", "identifier", [r"urn:x|Ж\,7", "|2"])
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 501])
