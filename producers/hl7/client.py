@@ -216,7 +216,7 @@ class MllpConnection:
                 f"and {settings}_PORT"
             ) from error
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _keep_alive(plain)
         if self._listener.tls is None:
             return plain
         try:
@@ -258,6 +258,15 @@ class _Failures:
         raise ConnectionLost(
             f"{where} closed the connection {half}: look into the log of the HL7 listener"
         ) from error
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Let the system notice within two minutes that an idle connection leads nowhere, as behind a firewall."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        option = getattr(socket, name, None)  # not on every system
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _reason(error: BaseException) -> str:

@@ -74,3 +74,14 @@ def test_the_gate_sees_deliberate_errors(right: str, wrong: str, tmp_path: Path)
     except HL7apyException:
         return
     assert said
+
+
+def test_the_example_of_the_documentation_is_valid_and_has_what_messages_have(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "hl7-results.md").read_text(encoding="utf-8")
+    example = page.split("```")[1].strip().replace("\n", "\r")
+    assert complaints(example, tmp_path / "report") == []
+    codes = {line.split("|")[3].split("^")[0] for line in example.split("\r") if line.startswith("OBX")}
+    made = text_of(next(generated(seed) for seed in range(50) if generated(seed).result.findings).result)
+    assert codes - {"118565006"} <= {
+        line.split("|")[3].split("^")[0] for line in made.split("\r") if "OBX" in line
+    }
