@@ -3,6 +3,9 @@
 Results, answers and verdicts have the same number of partitions and the same key, so one process has all that is
 said about a study (range assignment). Guarantee: alarms are restored after the committed offsets are certain, so
 whatever a former owner committed is in the book, and each of its steps is known before its input is read again.
+
+A broker that is away takes the partitions from us after ten seconds. Nobody else can have them then, so alarms
+stay in the book and go on; should somebody else have them after all, a notice is sent twice under one identity.
 """
 
 from __future__ import annotations
@@ -45,9 +48,9 @@ class Places:
     codec
         Framing and Avro of the changelog.
     book
-        Filled at assignment, emptied when partitions go.
-    on_change
-        Called when partitions came or went: whatever is not committed is void.
+        Filled at assignment, emptied when partitions are given back.
+    on_restored
+        Called with the book as it is committed.
     stop
         Ends the waiting for offsets.
     """
@@ -59,7 +62,7 @@ class Places:
         client_id: str,
         codec: Codec,
         book: Book,
-        on_change: Callable[[], None],
+        on_restored: Callable[[Book], None],
         stop: threading.Event,
     ) -> None:
         self._consumer = consumer
@@ -67,11 +70,11 @@ class Places:
         self._client_id = client_id
         self._codec = codec
         self._book = book
-        self._on_change = on_change
+        self._on_restored = on_restored
         self._stop = stop
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
-        self.assigned = False
+        self.owned = False
 
     def subscribe(self) -> None:
         """Join the group.
@@ -94,7 +97,7 @@ class Places:
                 "give all the same number (kafka-topics --alter)"
             )
         self._consumer.subscribe(
-            [topic.value for topic in INPUTS], on_assign=self._came, on_revoke=self._went, on_lost=self._went
+            [topic.value for topic in INPUTS], on_assign=self._came, on_revoke=self._went, on_lost=self._lost
         )
 
     def take(self, place: TopicPartition) -> bool:
@@ -124,18 +127,21 @@ class Places:
 
     @kafka_errors("take partitions")
     def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._forget()
         places = committed_offsets(consumer, partitions, self._stop)
-        for number, steps in self._restored({place.partition for place in places}).items():
+        restored = self._restored({place.partition for place in places})
+        self._book.forget()
+        for number, steps in restored.items():
             self._book.restore(number, steps)
+        self._on_restored(self._book)
         consumer.assign(
             [
                 TopicPartition(item.topic, item.partition, item.offset if item.offset >= 0 else OFFSET_BEGINNING)
                 for item in places
             ]
         )
+        self._next = {}
         self._committed = {(item.topic, item.partition): item.offset for item in places}
-        self.assigned = True
+        self.owned = True
         log.info("partitions assigned", extra=fields(partitions=len(places), open_alarms=self._book.open))
 
     def _restored(self, numbers: set[int]) -> dict[int, list[EscalationStep]]:
@@ -155,12 +161,17 @@ class Places:
         return event if isinstance(event, EscalationStep) else None
 
     @kafka_errors("give partitions back")
-    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - signature of the client
-        self._forget()
+    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - of the client
+        self._give_up()
+        self._book.forget()
         log.info("partitions revoked", extra=fields(partitions=len(partitions)))
 
-    def _forget(self) -> None:
+    @kafka_errors("give partitions back")
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002 - of the client
+        self._give_up()
+        log.warning("partitions lost", extra=fields(partitions=len(partitions), open_alarms=self._book.open))
+
+    def _give_up(self) -> None:
         self._next = {}
         self._committed = {}
-        self._book.forget()
-        self._on_change()
+        self.owned = False

@@ -2,7 +2,7 @@
 
 One thread polls, decides and commits; the crew sends. Steps and the offsets that caused them are one transaction,
 in the partition of the study. Guarantee: nobody is told before the opening of the alarm is committed. Afterwards
-it goes on from memory while the broker is away, later by the time-outs of a commit, and is noted when it is back.
+it goes on from memory while the broker is away, late by the time-out of a commit, and is noted when it is back.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Runtime:
                 self._ended(ended)
             self._journal.write()
             self._move()
-            if self._places.assigned and not told:
+            if self._places.owned and not told:
                 told = True
                 self._process.ready()
         self._journal.write()
@@ -223,15 +223,15 @@ class Runtime:
         self._note(self._book.partition_of(step.escalation_id), after)
 
     def _note(self, partition: int, step: EscalationStep) -> None:
+        self._journal.add(partition, step, self._book.find(step.escalation_id))
         self._book.note(partition, step)
-        self._journal.add(partition, step)
         self._process.telemetry.count("scanstream_escalations_total", stage=step.stage.value)
         told = fields(
             escalation_id=step.escalation_id,
             study_instance_uid=step.study_instance_uid,
             stage=step.stage.value,
             route=step.route,
-            level=step.level,
+            contact_level=step.level,
             contact=step.contact,
             channel=step.channel,
             rehearsal=step.rehearsal,

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 _SECRET: Final = "SCANSTREAM_ESCALATION_LINK_SECRET"  # noqa: S105 - the name of a variable
 
 
-_START_TIMEOUT_S: Final = 5.0
 #: Pause before a new start after an error, in seconds.
 _RESTART_S: Final = 0.2
 #: Two refusals by the broker within this time, in seconds, mean that another process has our name.
@@ -74,16 +73,19 @@ def _session(
 ) -> None:
     """From joining the group to the first error of Kafka; everything is restored from Kafka at the next."""
     codec = codec_from(RegistrySettings())
-    publisher = EventPublisher(kafka, codec, process.source, process.telemetry, process.instance)
-    publisher.start(_START_TIMEOUT_S)
     config = consumer_config(
         kafka, process.name, WRITER_GROUPS["escalation"], instance_id=process.instance, fetch_wait_ms=100
     )
     consumer = new_consumer(config)
     try:
         book = Book()
-        journal = Journal(publisher, consumer, process.telemetry)
-        places = Places(consumer, kafka, process.name, codec, book, journal.void, process.stop)
+        journal = Journal(
+            lambda: EventPublisher(kafka, codec, process.source, process.telemetry, process.instance),
+            consumer,
+            process.telemetry,
+        )
+        journal.start()
+        places = Places(consumer, kafka, process.name, codec, book, journal.reconcile, process.stop)
         journal.places = places
         Runtime(process, consumer, places, book, journal, codec, routes, crew, composer, rehearsal=rehearsal).run()
     finally:
