@@ -17,6 +17,7 @@ PACKAGES = {
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "java": "default-jre-headless",
+    "javac": "default-jdk-headless",
     "npm": "npm",
 }
 
