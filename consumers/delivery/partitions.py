@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _END_TIMEOUT_S: Final = 2.0
 
+#: Share of what may be read ahead below which reading goes on.
+_RESUME_SHARE: Final = 0.9
+
 
 class Partitions:
     """Assigned partitions of one consumer.
@@ -68,11 +71,7 @@ class Partitions:
     @property
     def catching_up(self) -> bool:
         """Whether retries of an earlier life are still being read: nothing newer may overtake them."""
-        return any(len(self._ledgers[place]) < self._limit for place in self._retries_unread)
-
-    @property
-    def _limit(self) -> int:
-        return max(1, self._read_ahead // max(1, len(self._ledgers)))
+        return any(len(self._ledgers[place]) < self._read_ahead for place in self._retries_unread)
 
     def reads_retry_of(self, received: Received) -> bool:
         """Whether we ourselves will read the retry of a message, and so can hold its study until then.
@@ -161,9 +160,18 @@ class Partitions:
         return positions
 
     def steer(self, *, hold: bool) -> None:
-        """Pause every partition (``hold``) or those of which enough was read ahead, and let the others run."""
-        limit = self._limit
-        wanted = {place for place, ledger in self._ledgers.items() if hold or len(ledger) >= limit}
+        """Pause every partition (``hold``) or, while enough was read ahead, those of the results and verdicts.
+
+        Retries are read on: nothing newer may start before they are known. What is paused goes on when there is
+        room for a good while, because each pause throws away what was fetched.
+        """
+        known = sum(map(len, self._ledgers.values()))
+        enough = known >= self._read_ahead or (bool(self._paused) and known > self._read_ahead * _RESUME_SHARE)
+        wanted = {
+            place
+            for place, ledger in self._ledgers.items()
+            if hold or (enough and (place[0] != self._retry or len(ledger) >= self._read_ahead))
+        }
         pause, resume = wanted - self._paused, self._paused - wanted
         if pause:
             self._consumer.pause([TopicPartition(*place) for place in sorted(pause)])

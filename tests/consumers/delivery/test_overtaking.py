@@ -81,6 +81,27 @@ def test_what_does_not_fit_into_memory_is_read_again_and_delivered_once_in_order
         assert [revision for uid, revision in destination.delivered if uid == study] == list(range(1, 13))
 
 
+def test_reading_ahead_has_an_end_and_goes_on_behind_it(bench: Bench) -> None:
+    gate = threading.Semaphore(0)
+
+    def script(result: InferenceResult) -> tuple[ObjectOutcome, ...]:
+        assert gate.acquire(timeout=120)
+        return STORED
+
+    routine = result_of(fresh_study())
+    bench.send(*(replace(routine, study_instance_uid=fresh_study()) for _ in range(3000)))
+    destination = Scripted(bench.name, script)
+    with bench.writer(destination, replace(QUICK, read_ahead=20)) as process:
+        wait_for(lambda: read(process) >= 20, "the first")
+        gate.release()
+        wait_for(lambda: len(destination.delivered) == 1, "one delivery")
+        assert read(process) < 2000, "only what was at hand already"
+        for _ in range(3000):
+            gate.release()
+        wait_for(lambda: len(destination.delivered) == 3000, "all")
+    assert len(set(destination.delivered)) == 3000
+
+
 def test_verdicts_follow_their_results_also_out_of_a_backlog(bench: Bench) -> None:
     studies = [fresh_study() for _ in range(20)]
     for revision in (1, 2):
