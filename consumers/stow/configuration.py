@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from consumers.dicom.plan import Plan, plan_of
 from consumers.stow.client import StowClient
 from consumers.stow.committed import CommittedTransport
+from consumers.stow.held import ENTRY
 from consumers.stow.scu import StorageScu
 from consumers.stow.transport import Transport
 from consumers.stow.web import DicomWeb
@@ -72,6 +73,7 @@ def transport_from(settings: StowSettings, process: Process) -> Transport:
         settings.commitment_timeout_s,
         reports,
         tls,
+        ENTRY,
     )
     return CommittedTransport(transport, commitment, listener)
 

@@ -26,6 +26,9 @@ from schemas.logs import fields
 
 log = logging.getLogger(__name__)
 
+#: Where the address of the PACS is configured.
+ENTRY: Final = "SCANSTREAM_STOW_HOST, SCANSTREAM_STOW_PORT and SCANSTREAM_STOW_AE_TITLE"
+
 _FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 _GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
 _COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -146,7 +149,13 @@ class Held:
         """Ask on an association of its own; a PACS that is there and does not answer us has nothing to say."""
         try:
             with associated(
-                self.peer, self.ae_title, Proposal(contexts), timeouts=self.timeouts, tls=self.tls, take=take
+                self.peer,
+                self.ae_title,
+                Proposal(contexts),
+                timeouts=self.timeouts,
+                tls=self.tls,
+                take=take,
+                entry=ENTRY,
             ) as outbound:
                 ask(outbound)
         except PermanentRejection as error:

@@ -18,7 +18,7 @@ from pydicom.uid import UID
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow import status
-from consumers.stow.held import Held, Wanted
+from consumers.stow.held import ENTRY, Held, Wanted
 from consumers.stow.sameness import differs_at
 from consumers.stow.standing import ABSENT, Standing
 from producers.dimse.outbound import Answer, Outbound
@@ -77,6 +77,7 @@ class StorageScu:
                 Proposal([_VERIFICATION, *contexts]),
                 timeouts=self._timeouts,
                 tls=self._tls,
+                entry=ENTRY,
             ) as outbound:
                 answers = [
                     self._sent(outbound, item, one.transfer_syntax_uid)
@@ -109,7 +110,12 @@ class StorageScu:
         """
         try:
             with associated(
-                self._peer, self._ae_title, Proposal([_VERIFICATION]), timeouts=self._timeouts, tls=self._tls
+                self._peer,
+                self._ae_title,
+                Proposal([_VERIFICATION]),
+                timeouts=self._timeouts,
+                tls=self._tls,
+                entry=ENTRY,
             ) as outbound:
                 outbound.echo()
         except PermanentRejection as error:

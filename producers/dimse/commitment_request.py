@@ -21,6 +21,7 @@ from producers.dimse.commitment import PROCESSING_FAILURE, REQUEST, WELL_KNOWN_I
 from producers.dimse.outbound import Outbound
 from producers.dimse.peers import Peer
 from producers.dimse.proposals import FALLBACKS, Context
+from producers.dimse.refusal import PEERS_ENTRY
 from producers.dimse.requestor import Proposal, Timeouts, associated
 from producers.dimse.rights import STORAGE_COMMITMENT
 from schemas.errors import DestinationUnavailable, PermanentRejection, TransientFailure
@@ -106,6 +107,8 @@ class CommitmentScu:
         Where they come in.
     tls
         For a peer whose entry has ``tls``.
+    entry
+        Where the peer's title and address are configured, for messages.
     """
 
     peer: Peer
@@ -114,6 +117,7 @@ class CommitmentScu:
     report_s: float
     reports: Reports
     tls: ssl.SSLContext | None = None
+    entry: str = PEERS_ENTRY
 
     def confirm(self, transaction_uid: str, references: Sequence[Reference]) -> Report:
         """Ask for the commitment of instances, and wait for the report.
@@ -142,6 +146,7 @@ class CommitmentScu:
                     timeouts=self.timeouts,
                     tls=self.tls,
                     hear=self.reports.hear,
+                    entry=self.entry,
                 ) as outbound:
                     self._ask(outbound, transaction_uid, references)
                     report = self._wait(outbound, transaction_uid, until)

@@ -6,13 +6,17 @@ from typing import Final
 
 from schemas.errors import DestinationUnavailable, PermanentRejection, ScanstreamError
 
+PEERS_ENTRY: Final = "its entry in the peers file"
+
 _TRANSIENT: Final = 2
 _USER: Final = 1
 _CALLING_AE_TITLE: Final = 3
 _CALLED_AE_TITLE: Final = 7
 
 
-def rejection(peer: str, address: str, ours: str, result: int, source: int, reason: int) -> ScanstreamError:
+def rejection(
+    peer: str, address: str, ours: str, result: int, source: int, reason: int, entry: str = PEERS_ENTRY
+) -> ScanstreamError:
     """Error for a rejected association.
 
     Parameters
@@ -23,6 +27,8 @@ def rejection(peer: str, address: str, ours: str, result: int, source: int, reas
         AE title that we called with.
     result, source, reason
         As in the rejection; source 1 is the peer's application, 2 and 3 its provider.
+    entry
+        Where the peer's title and address are configured.
 
     Returns
     -------
@@ -38,7 +44,7 @@ def rejection(peer: str, address: str, ours: str, result: int, source: int, reas
     if source == _USER and reason == _CALLING_AE_TITLE:
         remedy = f"register our AE title {ours} in the list of known application entities of {peer}"
     elif source == _USER and reason == _CALLED_AE_TITLE:
-        remedy = f"the application at {address} is not called {peer}: correct its entry in the peers file"
+        remedy = f"the application at {address} is not called {peer}: correct {entry}"
     else:
         remedy = f"look at the log of {peer} for the association of {ours}"
     return PermanentRejection(

@@ -22,7 +22,7 @@ from producers.dimse.connection import Connection, Requestor, notice_end
 from producers.dimse.outbound import Delivery, Outbound
 from producers.dimse.peers import Peer
 from producers.dimse.proposals import Context
-from producers.dimse.refusal import rejection
+from producers.dimse.refusal import PEERS_ENTRY, rejection
 from producers.dimse.silence import silence
 from producers.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from schemas.errors import ConfigurationError, DestinationUnavailable, PermanentRejection
@@ -79,6 +79,7 @@ def associated(
     tls: ssl.SSLContext | None = None,
     take: Take | None = None,
     hear: Hear | None = None,
+    entry: str = PEERS_ENTRY,
 ) -> Iterator[Outbound]:
     """Open an association; it is released at the end of the block, aborted when the block raises.
 
@@ -98,6 +99,8 @@ def associated(
         Gets the objects of a C-GET, in a thread of the association.
     hear
         Gets the reports that the peer sends on this association, in a thread of it.
+    entry
+        Where the peer's title and address are configured, for messages.
 
     Raises
     ------
@@ -136,11 +139,11 @@ def associated(
         )
     except OSError as error:
         raise DestinationUnavailable(
-            f"{peer.ae_title}: the name {host} is not known ({error.strerror}): check its entry in the peers file"
+            f"{peer.ae_title}: the name {host} is not known ({error.strerror}): check {entry}"
         ) from error
     try:
         if not association.is_established:
-            raise _refusal(association, peer, ae_title, timeouts)
+            raise _refusal(association, peer, ae_title, timeouts, entry)
         notice_end(association)
         outbound = Outbound(association, peer.ae_title, timeouts.response_s)
         yield outbound
@@ -200,13 +203,13 @@ def report(event: evt.Event, hear: Hear) -> tuple[int, None]:
     return hear(int(event.event_type or 0), information), None
 
 
-def _refusal(association: Association, peer: Peer, ae_title: str, timeouts: Timeouts) -> Exception:
+def _refusal(association: Association, peer: Peer, ae_title: str, timeouts: Timeouts, entry: str) -> Exception:
     """Why an association was not established."""
     address = f"{peer.host}:{peer.port}"
     answer: Any = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         code = (answer.result, answer.result_source, answer.diagnostic)
-        return rejection(peer.ae_title, address, ae_title, *code)
+        return rejection(peer.ae_title, address, ae_title, *code, entry)
     if answer is not None:
         wanted = dict.fromkeys(str(context.abstract_syntax) for context in association.rejected_contexts)
         return PermanentRejection(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import evt
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow.client import StowClient
@@ -23,7 +23,7 @@ from producers.dimse.commitment_request import CommitmentScu, Reports
 from producers.dimse.peers import Peer
 from producers.dimse.requestor import Timeouts
 from producers.dimse.silence import silence
-from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
+from schemas.errors import DestinationUnavailable, TransientFailure
 from schemas.events import DeliveryStatus
 from tests.consumers.generated import generated
 from tests.consumers.stow.acceptor import STORAGE_COMMITMENT, Pacs, accepting
@@ -195,32 +195,3 @@ def test_a_pacs_that_refuses_the_request_or_the_service_is_waited_for() -> None:
         pytest.raises(DestinationUnavailable, match="storage commitment"),
     ):
         transport.store([SR])
-
-
-@pytest.mark.parametrize(("calling", "called"), [("STRANGER", "WRITER"), ("PACS", "OTHER")])
-def test_the_listener_takes_only_the_pacs_that_was_asked(calling: str, called: str) -> None:
-    listener = CommitmentListener("127.0.0.1", 0, "WRITER", "PACS", lambda *_: 0)
-    entity = AE(calling)
-    entity.add_requested_context(STORAGE_COMMITMENT)
-    association = entity.associate("127.0.0.1", listener.port, ae_title=called)
-    assert association.is_rejected
-    listener.close()
-
-
-def test_a_port_that_is_taken_names_the_setting() -> None:
-    listener = CommitmentListener("127.0.0.1", 0, "WRITER", "PACS", lambda *_: 0)
-    with pytest.raises(ConfigurationError, match="SCANSTREAM_STOW_COMMITMENT_PORT"):
-        CommitmentListener("127.0.0.1", listener.port, "WRITER", "PACS", lambda *_: 0)
-    listener.close()
-
-
-def test_a_late_report_is_taken_and_forgotten() -> None:
-    reports, late = Reports(), Dataset()
-    late.TransactionUID = "1.2.3"
-    assert reports.hear(1, late) == 0x0000
-    broken = Dataset()
-    broken.TransactionUID = "1.2.4"
-    broken.FailedSOPSequence = [Dataset()]
-    with reports.expected("1.2.4"):
-        assert reports.hear(2, broken) == 0x0110
-        assert reports.wait("1.2.4", 0.0) is None

@@ -35,10 +35,19 @@ def quiet() -> None:
     silence()
 
 
-@pytest.fixture
-def pacs() -> Iterator[Pacs]:
+@pytest.fixture(scope="module")
+def acceptor() -> Iterator[Pacs]:
     with accepting(Pacs(), CLASSES) as found:
         yield found
+
+
+@pytest.fixture
+def pacs(acceptor: Pacs) -> Pacs:
+    """A PACS that takes everything, and remembers nothing of other tests."""
+    acceptor.answer = lambda _: 0x0000
+    acceptor.stored.clear()
+    acceptor.associations.clear()
+    return acceptor
 
 
 def asked_for(event: evt.Event) -> str:
@@ -156,6 +165,19 @@ def test_a_pacs_that_does_not_know_us_is_waited_for_and_says_what_to_do() -> Non
             scu(pacs).store([SR])
         with pytest.raises(DestinationUnavailable, match="register our AE title"):
             scu(pacs).probe()
+
+
+def test_a_pacs_of_another_title_or_unknown_name_names_the_settings() -> None:
+    def pedantic(entity: AE) -> None:
+        entity.require_called_aet = True
+
+    with accepting(Pacs(), CLASSES, configure=pedantic) as pacs:
+        other = StorageScu(pacs.peer("OTHER"), "SCANSTREAM", QUICK)
+        with pytest.raises(DestinationUnavailable, match="not called OTHER: correct SCANSTREAM_STOW_HOST"):
+            other.store([SR])
+    unknown = StorageScu(Peer(ae_title="PACS", host="pacs.invalid", port=104), "SCANSTREAM", QUICK)
+    with pytest.raises(DestinationUnavailable, match="check SCANSTREAM_STOW_HOST"):
+        unknown.probe()
 
 
 def test_a_pacs_that_breaks_off_at_an_instance_is_not_away(pacs: Pacs) -> None:

@@ -1,0 +1,43 @@
+"""Reports of storage commitment on associations that the peer opens; requests are tested with the writer."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import Dataset
+from pynetdicom import AE
+
+from producers.dimse.commitment_listener import CommitmentListener
+from producers.dimse.commitment_request import Reports
+from producers.dimse.rights import STORAGE_COMMITMENT
+from schemas.errors import ConfigurationError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(("calling", "called"), [("STRANGER", "WRITER"), ("PACS", "OTHER")])
+def test_the_listener_takes_only_the_pacs_that_was_asked(calling: str, called: str) -> None:
+    listener = CommitmentListener("127.0.0.1", 0, "WRITER", "PACS", lambda *_: 0)
+    entity = AE(calling)
+    entity.add_requested_context(STORAGE_COMMITMENT)
+    association = entity.associate("127.0.0.1", listener.port, ae_title=called)
+    assert association.is_rejected
+    listener.close()
+
+
+def test_a_port_that_is_taken_names_the_setting() -> None:
+    listener = CommitmentListener("127.0.0.1", 0, "WRITER", "PACS", lambda *_: 0)
+    with pytest.raises(ConfigurationError, match="SCANSTREAM_STOW_COMMITMENT_PORT"):
+        CommitmentListener("127.0.0.1", listener.port, "WRITER", "PACS", lambda *_: 0)
+    listener.close()
+
+
+def test_a_late_report_is_taken_and_forgotten() -> None:
+    reports, late = Reports(), Dataset()
+    late.TransactionUID = "1.2.3"
+    assert reports.hear(1, late) == 0x0000
+    broken = Dataset()
+    broken.TransactionUID = "1.2.4"
+    broken.FailedSOPSequence = [Dataset()]
+    with reports.expected("1.2.4"):
+        assert reports.hear(2, broken) == 0x0110
+        assert reports.wait("1.2.4", 0.0) is None
