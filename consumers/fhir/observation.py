@@ -80,8 +80,8 @@ def quality_observation(result: InferenceResult, links: Links, language: Languag
     resource = _observation(result, "quality", links, language)
     resource["code"] = codes.concept(codes.QUALITY, language)
     resource["component"] = [_component(item, language) for item in result.quality]
-    sentences = [f"{display(m.code, language)} {m.value:.6g} {m.unit.value}" for m in result.quality]
-    resource["text"] = narrative([f"{phrase(Phrase.QUALITY, language)}: {'; '.join(sentences)}"], language)
+    numbers = "; ".join(wording.measured(one, language) for one in result.quality)
+    resource["text"] = narrative([f"{phrase(Phrase.QUALITY, language)}: {numbers}"], language)
     return resource
 
 

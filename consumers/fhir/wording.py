@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.events import Decision, Finding, InferenceResult
+from schemas.events import Decision, Finding, InferenceResult, Measurement
 from schemas.terminology import Language, Phrase, display, phrase
 
 
@@ -33,12 +33,13 @@ def _standing(result: InferenceResult, language: Language) -> str:
     model = f"{result.model.name} {result.model.version}"
     decisions = [finding.decision for finding in result.findings] or [result.decision]
     judged = sum(decision is not None for decision in decisions)
+    preliminary = phrase(Phrase.PRELIMINARY, language, model=model)
     if judged == 0:
-        return phrase(Phrase.PRELIMINARY, language, model=model)
-    title = phrase(Phrase.REPORT_TITLE_MODEL, language, model=model)
+        return preliminary
     if judged < len(decisions):
         so_far = phrase(Phrase.PARTLY_REVIEWED, language, reviewed=judged, count=len(decisions))
-        return f"{title}. {so_far} {phrase(Phrase.PRELIMINARY, language, model=model)}"
+        return f"{preliminary} {so_far}"
+    title = phrase(Phrase.REPORT_TITLE_MODEL, language, model=model)
     return f"{title}. {phrase(Phrase.REVIEWED, language)}" if result.findings else f"{title}."
 
 
@@ -58,11 +59,19 @@ def describe(finding: Finding, language: Language) -> str:
     if finding.laterality is not None:
         parts.append(phrase(Phrase[f"LATERALITY_{finding.laterality.name}"], language))
     parts += [f"{display(one.name, language)}: {display(one.value, language)}" for one in finding.characteristics]
-    parts += [f"{display(m.code, language)} {m.value:.6g} {m.unit.value}" for m in finding.measurements]
+    parts += [measured(measurement, language) for measurement in finding.measurements]
     if finding.probability is not None:
         parts.append(phrase(Phrase.PROBABILITY_VALUE, language, value=f"{finding.probability:.2f}"))
-    sentence = f"{', '.join(parts)} ({category(finding, language)})"
+    text = ", ".join(parts)
+    sentence = f"{text[:1].upper()}{text[1:]} ({category(finding, language)})"
     return f"{sentence}, {verdict(finding.decision, language)}." if finding.decision else f"{sentence}."
+
+
+def measured(measurement: Measurement, language: Language) -> str:
+    """A number with its name and unit; a ratio (UCUM ``1``) has none to show."""
+    unit = measurement.unit
+    shown = "" if (unit.scheme, unit.value) == ("UCUM", "1") else f" {display(unit, language)}"
+    return f"{display(measurement.code, language)} {measurement.value:.6g}{shown}"
 
 
 def category(finding: Finding, language: Language) -> str:
