@@ -11,11 +11,12 @@ import pytest
 from pydicom import Dataset
 
 from consumers.dicom.material import Mask
-from consumers.dicom.plan import Plan
+from consumers.dicom.plan import PRESETS, Plan
 from consumers.dicom.render import RenderedObject, render
 from consumers.dicom.warmup import warm_up
 from schemas.errors import InvalidMessage
 from schemas.events import Artifact, InferenceResult
+from tests.consumers.dicom.trees import concept, groups, read
 from tests.consumers.results import (
     finding,
     headers,
@@ -27,10 +28,6 @@ from tests.consumers.results import (
 
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
-
-
-def read(item: RenderedObject) -> Dataset:
-    return pydicom.dcmread(io.BytesIO(item.data))
 
 
 def objects(
@@ -50,16 +47,6 @@ def with_sequences(dataset: Dataset) -> list[Dataset]:
             for item in element.value:
                 items.extend(with_sequences(item))
     return items
-
-
-def groups(sr: Dataset) -> list[Dataset]:
-    """Measurement groups of a report."""
-    (measurements,) = [item for item in sr.ContentSequence if concept(item) == "126010"]
-    return [item for item in measurements.ContentSequence if concept(item) == "125007"]
-
-
-def concept(item: Dataset) -> str:
-    return str(item.ConceptNameCodeSequence[0].CodeValue)
 
 
 def test_findings_become_a_segmentation_and_a_report() -> None:
@@ -302,5 +289,6 @@ def test_an_unusable_header_is_an_error_that_quotes_no_value() -> None:
     assert "DEMO" not in str(raised.value)
 
 
-def test_warming_up_needs_nothing() -> None:
-    warm_up(Plan())
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_warming_up_needs_nothing(preset: str) -> None:
+    warm_up(Plan(PRESETS[preset]))

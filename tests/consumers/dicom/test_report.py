@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 
+import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import Dataset
@@ -24,6 +26,7 @@ from schemas.events import (
     Measurement,
 )
 from schemas.terminology import Language
+from tests.consumers.dicom.sources import COLUMNS, ROWS, ULTRASOUND_MULTI_FRAME, about, image
 from tests.consumers.dicom.trees import below, comments, groups, named, read, template, tracking_uid
 from tests.consumers.generated import big_case, generated
 from tests.consumers.results import (
@@ -125,6 +128,30 @@ def test_comprehensive_sr_mentions_places_in_the_patient_and_draws_the_others() 
     assert [item.ValueType for item in regions(document)] == ["SCOORD"]
     assert not [item for item in below(document) if item.ValueType == "SCOORD3D"]
     assert comments(groups(document)[0]) == ["In the patient (x / y / z, mm): 1.5 / -2.2 / 30.0"]
+
+
+@pytest.mark.parametrize(("frame", "named_frame"), [(2, 2), (None, 1)])
+def test_a_region_on_a_multi_frame_image_names_its_frame(frame: int | None, named_frame: int) -> None:
+    pixels = np.zeros((3, ROWS, COLUMNS), dtype=np.uint8)
+    result, given = about(image(ULTRASOUND_MULTI_FRAME, pixels), frame)
+    (region,) = regions(read(render(result, given, Plan(SR_ONLY))[0]))
+    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber == named_frame
+
+
+def test_highdicom_finds_every_group_again() -> None:
+    case = generated(0)
+    document = hd.sr.srread(io.BytesIO(render(case.result, case.material(), Plan(WITH_SEG))[-1].data))
+    content = document.content
+    volumes, planes = (
+        content.get_volumetric_roi_measurement_groups(),
+        content.get_planar_roi_measurement_groups(),
+    )
+    assert len(volumes) == len(case.masks)
+    assert len(volumes) + len(planes) == len(groups(document))
+    wanted = case.result.findings[0].tracking_uid
+    assert {group.tracking_uid for group in content.get_planar_roi_measurement_groups(tracking_uid=wanted)} <= {
+        wanted
+    }
 
 
 def test_a_segment_without_a_line_is_outlined_on_three_slices() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from consumers.dicom.material import Mask
 from consumers.dicom.plan import PRESETS, ObjectKind, Plan
 from consumers.dicom.render import RenderedObject, render
+from schemas.events import InferenceResult
 from schemas.terminology import Language
 from tests.consumers.dicom.judges import (
     dcentvfy,
@@ -142,10 +144,14 @@ def test_pixelmed_finds_no_error_at_all_where_groups_share_a_template(tmp_path: 
     (found,) = with_segment.findings
     with_contour = replace(with_segment, findings=(replace(found, segment_number=None, locations=(contour,)),))
     without_place = replace(with_segment, findings=(replace(found, segment_number=None),))
+    cases: list[tuple[InferenceResult, list[Mask] | None]] = [
+        (with_segment, None),
+        (with_contour, []),
+        (without_place, []),
+        (result_without_findings(), []),
+    ]
     paths = []
-    for number, (result, masks) in enumerate(
-        [(with_segment, None), (with_contour, []), (without_place, []), (result_without_findings(), [])]
-    ):
+    for number, (result, masks) in enumerate(cases):
         objects = render(result, material(result, masks=masks), Plan())
         paths.append(stored(objects[-1:], number, tmp_path)[0].path)
     said = pixelmed(paths)
