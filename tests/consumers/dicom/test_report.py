@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import replace
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -141,7 +142,7 @@ def test_a_region_on_a_multi_frame_image_names_its_frame(frame: int | None, name
 def test_highdicom_finds_every_group_again() -> None:
     case = generated(0)
     document = hd.sr.srread(io.BytesIO(render(case.result, case.material(), Plan(WITH_SEG))[-1].data))
-    content = document.content
+    content: Any = document.content
     volumes, planes = (
         content.get_volumetric_roi_measurement_groups(),
         content.get_planar_roi_measurement_groups(),
