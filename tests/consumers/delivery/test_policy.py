@@ -36,3 +36,11 @@ def test_a_gateway_that_is_away_holds_up_only_its_own_results() -> None:
 def test_a_transient_failure_is_retried_with_growing_waits_and_then_given_up() -> None:
     steps = [after_failure(TransientFailure("again"), attempt, NOW, DELAYS) for attempt in (1, 2, 3, 4)]
     assert steps == [*(Retry(NOW + timedelta(seconds=delay)) for delay in DELAYS), DeadLetter()]
+
+
+def test_a_source_is_waited_for_without_limit_or_until_patience_ends() -> None:
+    error = SourceUnavailable("away", 3.0)
+    assert after_failure(error, 1, NOW, DELAYS) == WaitForSource(3.0)
+    later = NOW + timedelta(seconds=1)
+    assert after_failure(error, 1, NOW, DELAYS, patience_ends=later) == WaitForSource(3.0)
+    assert after_failure(error, 1, later, DELAYS, patience_ends=later) == DeadLetter()

@@ -28,3 +28,14 @@ def test_the_gateway_is_given_the_time_that_it_asks_for() -> None:
     sources.went("a:1", retry_after_s=30.0)
     clock.now += 29.0
     assert not sources.may_try("a:1")
+
+
+def test_no_more_than_so_many_of_a_source_at_once() -> None:
+    sources = Sources(1.0, 4.0, Clock(), at_once=2)
+    for _ in range(2):
+        assert sources.may_try("slow:1")
+        sources.trying("slow:1")
+    assert not sources.may_try("slow:1")
+    assert sources.may_try("other:1")
+    sources.ended("slow:1")
+    assert sources.may_try("slow:1")
