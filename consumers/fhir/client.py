@@ -96,7 +96,7 @@ class FhirClient:
     ) -> list[Json]:
         """Resources that match any of these values.
 
-        The parameters travel in a form (FHIR R4 3.1.1.0), so that no patient's number is in an access log. What is
+        The parameters travel in a form (``_search``), so that no patient's number is in an access log. What is
         ``optional`` counts as not found where the server does not offer the type, or not to us.
 
         Raises

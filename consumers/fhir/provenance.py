@@ -2,7 +2,7 @@
 
 One per event, never changed. In R4 a Provenance has no identifier, and not every server takes ids from clients, so
 it carries a tag that follows from the event, and is created only where no Provenance has that tag (``_tag`` is a
-search parameter of every type, FHIR R4 3.1.1.4.1).
+search parameter of every type, FHIR R4 3.1.1.4).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from consumers.fhir.links import Links, accession_number, study_time
 from schemas.events import InferenceResult, ModelIdentity
 from schemas.terminology import Language, Phrase, phrase
 
-#: Device identifier of a GS1 UDI in its human readable form; others keep only that form (FHIR R4 8.3.5.1).
+#: Device identifier of a GS1 UDI in its human readable form; others keep only that form.
 _GS1: Final = re.compile(r"\(01\)(\d{14})")
 _GS1_ISSUER: Final = "http://hl7.org/fhir/NamingSystem/gs1-di"
 

@@ -101,7 +101,7 @@ _OWN: Final[dict[str, dict[str, Parameter]]] = {
     },
 }
 
-#: Resource type → search parameter → where its values are; every type has tags (FHIR R4 3.1.1.4.1).
+#: Resource type → search parameter → where its values are; every type has tags (FHIR R4 3.1.1.4).
 PARAMETERS: Final = {name: {**own, "_tag": _TAG} for name, own in _OWN.items()}
 
 
