@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
+from consumers.callback.signature import key_of
 from consumers.escalation import wording
 from consumers.escalation.alarm import notice_id
 from consumers.escalation.channels.hl7 import Hl7
@@ -36,9 +36,9 @@ def _channel(name: str, settings: WebhookChannel | MailChannel | SmsChannel | Hl
     try:
         match settings:
             case WebhookChannel():
-                signing = secret(settings.secret_env, settings.secret_file)
+                key = _key(name, secret(settings.secret_env, settings.secret_file))
                 token = secret(settings.token_env, settings.token_file)
-                return Webhook(settings.url, signing, token, settings.timeout_s, time.time)
+                return Webhook(settings.url, key, token, settings.timeout_s, lambda: datetime.now(UTC))
             case MailChannel():
                 return Mail(settings, secret(settings.password_env, settings.password_file))
             case SmsChannel():
@@ -51,6 +51,17 @@ def _channel(name: str, settings: WebhookChannel | MailChannel | SmsChannel | Hl
             f"ca_file of channel {name} cannot be used ({type(error).__name__}): name a PEM file of certificates"
         ) from error
     assert_never(settings)
+
+
+def _key(name: str, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return key_of(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"the secret of channel {name} cannot sign: give 24 to 64 random bytes, as text or whsec_ and base64"
+        ) from error
 
 
 class Composer:

@@ -41,7 +41,8 @@ class Poster:
         Raises
         ------
         DestinationUnavailable
-            Nobody answered, or the server cannot now (408, 425, 429, 5xx); with the seconds of a Retry-After.
+            Nobody answered, a web page did, or the server cannot now (408, 425, 429, 5xx); with the seconds of a
+            Retry-After.
         PermanentRejection
             It refused, or pointed elsewhere.
         """
@@ -62,6 +63,7 @@ class Poster:
                     if len(body) >= _LONGEST_ANSWER:
                         break
                 _judge(answer)
+                _require_no_page(url, body)
                 return body[:_LONGEST_ANSWER].decode("utf-8", "replace")
         except httpx.InvalidURL as error:
             raise PermanentRejection("the URL of this channel is wrong: correct the routes file") from error
@@ -84,6 +86,14 @@ def _judge(answer: httpx.Response) -> None:
             f"{host} answered {status} and pointed elsewhere: name the final URL in the routes file", status
         )
     raise PermanentRejection(f"{host} refused with {status}: check address, secret and body", status)
+
+
+def _require_no_page(url: str, body: bytes) -> None:
+    """A proxy or a login page answers 200 to everything."""
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        raise DestinationUnavailable(
+            f"{_host(url)} answered with a web page: a proxy or a login page may stand before it"
+        )
 
 
 def _seconds(text: str | None) -> float | None:

@@ -50,7 +50,7 @@ class Sms:
         }
         body = filled(self._settings.body, values)
         content = urlencode(body) if self._settings.encoding == "form" else json.dumps(body, ensure_ascii=False)
-        headers = {"Idempotency-Key": message.notice_id}
+        headers = {"Idempotency-Key": f'"{message.notice_id}"'}
         answer = self._http.post(self._settings.url, content.encode(), headers)
         if self._accepted is not None and self._accepted.search(answer) is None:
             raise TransientFailure(

@@ -1,18 +1,16 @@
-"""Message → JSON to a URL, signed as the Standard Webhooks specification says (1.0.0).
+"""Message → JSON to a URL, signed as callbacks are (Standard Webhooks 1.0, scheme ``v1``).
 
-``webhook-id`` is the identity of the notice, ``webhook-timestamp`` seconds since 1970 and ``webhook-signature`` is
-``v1,`` and base64 of HMAC-SHA256 over ``id.timestamp.body``. ``Idempotency-Key`` is the same identity.
+``webhook-id`` and ``Idempotency-Key`` are the identity of the notice.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from consumers.callback import signature
 from consumers.escalation.channels.http import Poster
 from consumers.escalation.channels.message import Message
 from schemas.codec import to_json
@@ -26,26 +24,26 @@ class Webhook:
     ----------
     url
         Where contacts without an address of their own are told.
-    secret
+    key
         Signs; ``None``: not signed.
     token
         Bearer token, or ``None``.
     timeout_s
         Longest wait for each step of an answer, in seconds.
     now
-        Seconds since 1970.
+        Clock of the signature.
     """
 
     def __init__(
         self,
         url: str | None,
-        secret: str | None,
+        key: bytes | None,
         token: str | None,
         timeout_s: float,
-        now: Callable[[], float],
+        now: Callable[[], datetime],
     ) -> None:
         self._url = url
-        self._secret = secret
+        self._key = key
         self._now = now
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if token:
@@ -58,18 +56,11 @@ class Webhook:
         if not url:
             raise PermanentRejection("neither the contact nor the channel has a URL: correct the routes file")
         body = json.dumps(payload(message), ensure_ascii=False).encode()
-        headers = {"Idempotency-Key": message.notice_id, "webhook-id": message.notice_id}
-        stamp = str(int(self._now()))
-        headers["webhook-timestamp"] = stamp
-        if self._secret is not None:
-            headers["webhook-signature"] = signature(self._secret, message.notice_id, stamp, body)
+        if self._key is None:
+            headers = {"Idempotency-Key": f'"{message.notice_id}"'}
+        else:
+            headers = signature.headers(self._key, message.notice_id, body, self._now())
         self._http.post(url, body, headers)
-
-
-def signature(secret: str, notice_id: str, stamp: str, body: bytes) -> str:
-    """Value of ``webhook-signature``."""
-    signed = b".".join((notice_id.encode(), stamp.encode(), body))
-    return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
 
 
 def payload(message: Message) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def message(address: str = "", *, rehearsal: bool = False, **of_finding: Any) ->
 
 
 def webhook(server: Receiver, timeout_s: float = 5.0, **changed: Any) -> Webhook:
-    settings: dict[str, Any] = {"url": f"{server.url}hook", "secret": "key", "token": None, "now": lambda: 1.7e9}
+    settings: dict[str, Any] = {"url": f"{server.url}hook", "key": b"key", "token": None, "now": lambda: NOON}
     return Webhook(timeout_s=timeout_s, **(settings | changed))
 
 
@@ -73,8 +73,9 @@ def test_a_webhook_gets_codes_texts_and_a_signature_and_nothing_of_the_patient(s
     assert body["acknowledge_url"].startswith(f"{ROOT}/escalations/{sent.step.escalation_id}/acknowledge?")
     assert not [key for key in body if "patient" in key]
     assert got.headers["authorization"] == "Bearer abc"
-    assert got.headers["idempotency-key"] == got.headers["webhook-id"] == sent.notice_id
-    signed = f"{sent.notice_id}.1700000000.".encode() + got.body
+    assert got.headers["webhook-id"] == sent.notice_id
+    assert got.headers["idempotency-key"] == f'"{sent.notice_id}"'
+    signed = f"{sent.notice_id}.{int(NOON.timestamp())}.".encode() + got.body
     expected = base64.b64encode(hmac.new(b"key", signed, hashlib.sha256).digest()).decode()
     assert got.headers["webhook-signature"] == f"v1,{expected}"
 
@@ -120,6 +121,13 @@ def test_an_error_does_not_repeat_what_a_url_may_hide(server: Receiver) -> None:
     with pytest.raises(DestinationUnavailable) as raised:
         webhook(server, url=f"{server.url}hidden?key=hidden").send(message())
     assert "hidden" not in str(raised.value)
+
+
+def test_a_login_page_with_200_is_no_acceptance(server: Receiver) -> None:
+    server.answers["hook"] = 200
+    server.bodies["hook"] = b"\xef\xbb\xbf\n<!DOCTYPE html><title>Log in</title>"
+    with pytest.raises(DestinationUnavailable, match="web page"):
+        webhook(server).send(message())
 
 
 def sms(server: Receiver, **changed: Any) -> Sms:
