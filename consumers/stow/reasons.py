@@ -6,6 +6,8 @@ from typing import Final
 
 from schemas.events import DeliveryStatus, ObjectOutcome
 
+#: There already: ours unless it can be looked at and is not, for our UIDs follow from the content.
+DUPLICATE: Final = frozenset({0x0111, 45070})
 OUT_OF_RESOURCES: Final = range(0xA700, 0xA800)
 
 #: Reasons that may pass: processing failure, resource limitation, and "being created" of one server.

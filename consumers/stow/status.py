@@ -18,13 +18,12 @@ from typing import Final
 from pydicom.uid import UID
 
 from consumers.dicom.render import RenderedObject
-from consumers.stow.reasons import OUT_OF_RESOURCES, PASSING, conflict, remedy, said, stored
+from consumers.stow.reasons import DUPLICATE, OUT_OF_RESOURCES, PASSING, conflict, remedy, said, stored
 from consumers.stow.standing import Standing
 from producers.dimse.outbound import Answer
 from schemas.errors import DestinationUnavailable, TransientFailure
 from schemas.events import DeliveryStatus, ObjectOutcome
 
-_DUPLICATE: Final = 0x0111
 _NOT_SUPPORTED: Final = 0x0122
 
 
@@ -54,7 +53,7 @@ def outcome(item: RenderedObject, answer: Answer, standing: Standing, pacs: str)
         return stored(sop_class, uid, None, code, code or None)
     if standing.differs_at is not None:
         return conflict(sop_class, uid, code, standing.differs_at)
-    if standing.is_there or code == _DUPLICATE:
+    if standing.is_there or code in DUPLICATE:
         return stored(sop_class, uid, None, code, None)
     if code in OUT_OF_RESOURCES:
         raise DestinationUnavailable(f"{pacs} answers C-STORE with {said(code)}: it needs space, or less load")

@@ -6,7 +6,8 @@
     2xx  instance not named, and it is there    STORED
     2xx  instance not named, and not there      TransientFailure (HTML of a proxy, an empty body)
     any  named as failed, or refused with 4xx   STORED if the PACS has it with our content (a repeated delivery),
-    or 5xx                                      FAILED if it has another object under that UID, else
+    or 5xx                                      FAILED if it has another object under that UID; if it is not found,
+                                                STORED where it is called a duplicate (0111, 45070),
                                                 TransientFailure for lack of resources and 5xx, FAILED for the rest
     401, 403, 404, 405, 407, 3xx                DestinationUnavailable: every result would be refused alike, so the
                                                 writer waits for somebody to correct the setting, and loses nothing
@@ -24,7 +25,7 @@ from typing import Final
 
 from consumers.dicom.render import RenderedObject
 from consumers.stow.answer import StoreAnswer
-from consumers.stow.reasons import OUT_OF_RESOURCES, PASSING, conflict, remedy, said, stored
+from consumers.stow.reasons import DUPLICATE, OUT_OF_RESOURCES, PASSING, conflict, remedy, said, stored
 from consumers.stow.standing import Standing
 from producers.retry_after import retry_after_s
 from schemas.errors import DestinationUnavailable, ScanstreamError, TransientFailure
@@ -102,7 +103,7 @@ def outcome(status: int, answer: StoreAnswer, item: RenderedObject, url: str, st
     code = answer.failed.get(uid)
     if standing.differs_at is not None:
         return conflict(sop_class, uid, code or status, standing.differs_at)
-    if standing.is_there:
+    if standing.is_there or code in DUPLICATE:
         return stored(sop_class, uid, url, status, answer.stored.get(uid))
     if code is None and (status < 300 or status >= 500):
         raise TransientFailure(

@@ -62,7 +62,7 @@ class CommitmentListener:
         self._entity.add_supported_context(_VERIFICATION, list(FALLBACKS))
         # the peer stays SCP of the service although it opens the association (PS3.7 D.3.3.4)
         self._entity.add_supported_context(STORAGE_COMMITMENT, list(FALLBACKS), scu_role=False, scp_role=True)
-        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, report, [hear])]
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, report, [hear]), (evt.EVT_CONN_OPEN, _let_end)]
         try:
             server = self._entity.start_server((host, port), block=False, ssl_context=tls, evt_handlers=handlers)
         except OSError as error:
@@ -77,3 +77,8 @@ class CommitmentListener:
     def close(self) -> None:
         """Listen no more, and abort associations."""
         self._entity.shutdown()
+
+
+def _let_end(event: evt.Event) -> None:
+    """A peer that leaves its association open does not hold up the end of the process."""
+    event.assoc.dul.daemon = True

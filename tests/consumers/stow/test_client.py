@@ -140,6 +140,13 @@ def test_lack_of_resources_is_tried_again(pacs: ScriptedPacs, client: StowClient
         client.store([SEG])
 
 
+@pytest.mark.parametrize("code", [0x0111, 45070])
+def test_a_duplicate_that_cannot_be_looked_at_is_ours(pacs: ScriptedPacs, client: StowClient, code: int) -> None:
+    refused = Answer(409, stored(failed={"1.5": code}))
+    pacs.script = lambda request: refused if request.method == "POST" else Answer(501)
+    assert client.store([SR])[0].status is DeliveryStatus.STORED
+
+
 def test_another_object_under_the_same_uid_is_a_conflict(pacs: ScriptedPacs, client: StowClient) -> None:
     def other(dataset: Dataset) -> None:
         dataset.ContentSequence[0].TextValue = "нічого"

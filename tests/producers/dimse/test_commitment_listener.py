@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE
@@ -41,3 +43,16 @@ def test_a_late_report_is_taken_and_forgotten() -> None:
     with reports.expected("1.2.4"):
         assert reports.hear(2, broken) == 0x0110
         assert reports.wait("1.2.4", 0.0) is None
+
+
+def test_an_association_that_stays_open_does_not_hold_up_the_end_of_the_process() -> None:
+    before = set(threading.enumerate())
+    listener = CommitmentListener("127.0.0.1", 0, "WRITER", "PACS", lambda *_: 0)
+    entity = AE("PACS")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", listener.port, ae_title="WRITER")
+    assert association.is_established
+    ours = {association, association.dul}
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before - ours)
+    association.release()
+    listener.close()
