@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -23,9 +25,21 @@ from schemas.events import ObjectOutcome
 
 MEDIA_TYPE: Final = "application/fhir+json"
 _FORM: Final = "application/x-www-form-urlencoded"
+#: How many times ``timeout_s`` an answer may take, and how many bytes it may have.
+_PATIENCE: Final = 4
+_LARGEST: Final = 64 * 1024 * 1024
 #: Most matches of one search; who needs more asks for fewer identifiers at once.
 _PAGE: Final = 200
 _NOT_OFFERED: Final = frozenset({400, 403, 404, 405, 422, 501})
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An HTTP response that was read to its end."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class FhirClient:
@@ -38,11 +52,13 @@ class FhirClient:
     token
         Bearer token (RFC 6750), or ``None``.
     timeout_s
-        Longest wait for a connection and for an answer, in seconds.
+        Longest wait for a connection and for an answer to begin or go on, in seconds; it may take 4 times as long.
     agent
         ``User-Agent``, so that the server's log says who wrote.
     now
         Clock, for ``Retry-After`` dates.
+    clock
+        Seconds that never run backwards.
 
     Raises
     ------
@@ -57,11 +73,14 @@ class FhirClient:
         timeout_s: float,
         agent: str = "scanstream",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not is_http_url(base_url):
             raise ConfigurationError(f"SCANSTREAM_FHIR_BASE_URL is {base_url!r}: set it to an http or https URL")
         self.base_url = base_url.rstrip("/")
         self._now = now
+        self._clock = clock
+        self._timeout_s = timeout_s
         headers = {"Accept": MEDIA_TYPE, "User-Agent": agent}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -135,7 +154,7 @@ class FhirClient:
         """Close the connections."""
         self._http.close()
 
-    def _answer(self, response: httpx.Response, personal: Callable[[], Iterable[str]]) -> object:
+    def _answer(self, response: _Answer, personal: Callable[[], Iterable[str]]) -> object:
         answer = _parsed(response)
         if response.status_code != httpx.codes.OK:
             refused = outcomes.refusal(response.status_code, response.headers, answer, personal(), self._now())
@@ -149,18 +168,29 @@ class FhirClient:
             )
         return answer
 
-    def _request(self, method: str, url: str, kind: str = "", body: bytes | None = None) -> httpx.Response:
+    def _request(self, method: str, url: str, kind: str = "", body: bytes | None = None) -> _Answer:
         headers = {"Content-Type": kind, "Prefer": "return=minimal"} if body is not None else {}
         try:
-            return self._http.request(method, url, content=body, headers=headers)
+            with self._http.stream(method, url, content=body, headers=headers) as response:
+                return _Answer(response.status_code, response.headers, self._content(response))
         except httpx.HTTPError as error:
             raise DestinationUnavailable(
                 f"the FHIR server does not answer ({type(error).__name__}): "
                 "start it or correct SCANSTREAM_FHIR_BASE_URL"
             ) from error
 
+    def _content(self, response: httpx.Response) -> bytes:
+        """Body of an answer that ends in time and is not endless, however slowly it comes."""
+        until = self._clock() + _PATIENCE * self._timeout_s
+        content = bytearray()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > _LARGEST or self._clock() > until:
+                raise DestinationUnavailable("the FHIR server's answer does not end: look for what is in between")
+        return bytes(content)
 
-def _parsed(response: httpx.Response) -> object | None:
+
+def _parsed(response: _Answer) -> object | None:
     try:
         parsed: object = json.loads(response.content)
     except ValueError:

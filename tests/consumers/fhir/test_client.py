@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -190,6 +191,27 @@ def test_an_answer_that_breaks_off_is_no_answer() -> None:
                 attempt()
         thread.join(10)
         client.close()
+
+
+def test_an_answer_that_trickles_is_not_waited_for_without_limit() -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
+            while True:
+                connection.sendall(b" ")
+
+    moments = iter(range(0, 1_000_000, 10))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/fhir"
+        client = FhirClient(url, None, 5.0, clock=lambda: float(next(moments)))
+        with pytest.raises(DestinationUnavailable, match="does not end"):
+            client.probe()
+        client.close()
+        thread.join(10)
 
 
 def test_nobody_listens() -> None:
