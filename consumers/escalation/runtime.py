@@ -80,7 +80,7 @@ class Runtime:
         composer: Composer,
         *,
         rehearsal: bool,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = lambda: _to_the_millisecond(datetime.now(UTC)),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._process = process
@@ -243,6 +243,11 @@ class Runtime:
             log.warning("a notice was not taken", extra=told)
         else:
             log.info("alarm", extra=told)
+
+
+def _to_the_millisecond(moment: datetime) -> datetime:
+    """As events hold it: a restored notice equals the one that is under way."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _judge(error: KafkaError) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from schemas.events import Decision, EscalationStage
@@ -15,6 +17,7 @@ from schemas.settings import KafkaSettings
 from tests.consumers.escalation.findings import answer, critical, three_contacts, verdict
 from tests.consumers.escalation.receiver import Receiver, receiver
 from tests.consumers.escalation.running import Steps, publish, rewind, writer
+from tests.tools import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +49,8 @@ def test_contacts_are_told_in_turn_until_somebody_answers(
     kafka_settings: KafkaSettings, people: Receiver, steps: Steps, tmp_path: Path
 ) -> None:
     silent, answered, rejected = fresh("silent"), fresh("answered"), fresh("rejected")
-    with writer(kafka_settings, three_contacts(people.url, wait_s=2), tmp_path):
+    port = free_port()
+    with writer(kafka_settings, three_contacts(people.url, wait_s=2), tmp_path, SCANSTREAM_METRICS_PORT=str(port)):
         results = {name: critical(name) for name in (silent, answered, rejected)}
         publish(kafka_settings, *results.values())
         opened = steps.wait(uid(answered), NOTIFIED)
@@ -73,6 +77,11 @@ def test_contacts_are_told_in_turn_until_somebody_answers(
         gone = steps.wait(uid(rejected), EscalationStage.WITHDRAWN)
         assert (gone.actor, gone.reason) == ("reader-1", "verdict: rejected")
         assert len(people.of(uid(rejected))) == 1
+
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert re.search(r'^scanstream_escalations_total\{stage="exhausted"\} [1-9]', metrics, re.MULTILINE)
+        assert re.search(r"^scanstream_escalation_notice_seconds_count [3-9]", metrics, re.MULTILINE)
+        assert re.search(r"^scanstream_escalations_open [0-9]", metrics, re.MULTILINE)
     assert "Крововилив" in told[0].json["subject"] or "крововилив" in told[0].json["subject"]
     assert told[0].json["acknowledge_url"].startswith("http://127.0.0.1:8080/escalations/")
 
