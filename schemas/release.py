@@ -15,10 +15,11 @@ from typing import Final
 
 import yaml
 
-from schemas import asyncapi, registry
+from schemas import asyncapi, registry, settings_document
 from schemas.topics import TOPICS
 
 ROOT: Final = Path(__file__).parent.parent
+SETTINGS_FILE: Final = ROOT / "docs" / "settings.md"
 ASYNCAPI_FILE: Final = ROOT / "docs" / "asyncapi.yaml"
 README_FILE: Final = ROOT / "README.md"
 TABLE_MARKS: Final = ("<!-- topic table: begin -->\n", "<!-- topic table: end -->")
@@ -66,6 +67,7 @@ def main() -> int:
         released_file(record).write_text(text, encoding="utf-8")
     ASYNCAPI_FILE.parent.mkdir(exist_ok=True)
     ASYNCAPI_FILE.write_text(asyncapi_text(), encoding="utf-8")
+    SETTINGS_FILE.write_text(settings_document.document(), encoding="utf-8")
     README_FILE.write_text(with_topic_table(README_FILE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

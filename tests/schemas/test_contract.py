@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import typing
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from fastavro.validation import validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import asyncapi, events, registry, release
+from schemas import asyncapi, events, registry, release, settings_document
 from schemas.codec import Codec, from_plain, to_json, to_plain
 from schemas.errors import InvalidMessage
 from schemas.topics import TOPICS
@@ -93,6 +94,17 @@ def test_the_checker_catches_an_incompatible_change() -> None:
         avro.schema.parse(json.dumps(new)), avro.schema.parse(json.dumps(old))
     )
     assert verdict.compatibility is SchemaCompatibilityType.incompatible
+
+
+def test_the_document_of_settings_is_current() -> None:
+    assert release.SETTINGS_FILE.read_text(encoding="utf-8") == settings_document.document(), "run `make contract`"
+
+
+def test_the_document_of_settings_names_every_block() -> None:
+    text = settings_document.document()
+    named = set(re.findall(r"`([A-Z_]+)`", text))
+    assert {"SCANSTREAM_STOW_OBJECTS", "KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_DSN"} <= named
+    assert text.count("\n## ") == len(settings_document.blocks())
 
 
 def test_generated_documents_are_up_to_date() -> None:
