@@ -14,6 +14,7 @@ PACKAGES = {
     "Orthanc": "orthanc orthanc-dicomweb",
     "storescu": "dcmtk",
     "echoscu": "dcmtk",
+    "dcmp2pgm": "dcmtk",
     "dciodvfy": "dicom3tools",
     "dcentvfy": "dicom3tools",
     "java": "default-jre-headless",

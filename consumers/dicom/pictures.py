@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
-from producers.dicomweb.grayscale import display_values, rescale_of
+from producers.dicomweb.grayscale import display_values, shown_range
 
 #: Larger frames are not drawn: a radiograph has 15 million pixels.
 MAX_PIXELS: Final = 40_000_000
@@ -56,7 +56,7 @@ def picture(image: Dataset, number: int) -> npt.NDArray[np.uint8]:
 
 
 def value_range(image: Dataset, number: int) -> tuple[float, float]:
-    """Least and greatest value of a frame after the modality LUT's rescale.
+    """Least and greatest value of a frame behind the modality LUT, padding apart.
 
     Raises
     ------
@@ -64,12 +64,9 @@ def value_range(image: Dataset, number: int) -> tuple[float, float]:
         As for :func:`picture`.
     """
     try:
-        pixels = _pixels(image, number)
-        slope, intercept = rescale_of(image, number)
-        low, high = (float(value) * slope + intercept for value in (pixels.min(), pixels.max()))
+        return shown_range(_pixels(image, number), image, number)
     except Exception as error:
         raise CannotShow(f"the pixels cannot be decoded ({type(error).__name__})") from error
-    return min(low, high), max(low, high)
 
 
 def _pixels(image: Dataset, number: int) -> npt.NDArray[Any]:

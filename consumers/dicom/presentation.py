@@ -24,7 +24,7 @@ from consumers.dicom.material import Material
 from consumers.dicom.plan import ObjectKind
 from consumers.dicom.planes import Frame, frames_of, spacing_of
 from consumers.dicom.presentation_lut import add_modality_lut, add_windows, modality_lut_key
-from consumers.dicom.texts import long_string
+from consumers.dicom.texts import long_string, short_text
 from schemas.events import Category, InferenceResult
 from schemas.terminology import Language, Phrase, phrase
 
@@ -81,12 +81,17 @@ def presentation_states(result: InferenceResult, material: Material, language: L
 def _group(frame: Frame) -> tuple[str, bool, str, str]:
     """What the images of one presentation state have in common."""
     source = frame.source
-    shape = f"{source.Rows} {source.Columns} {_aspect(frame)} {modality_lut_key(frame)}"
+    shape = f"{source.Rows} {source.Columns} {_aspect(frame)} {_polarity(source)} {modality_lut_key(frame)}"
     return str(source.SeriesInstanceUID), _is_colour(source), shape, _multi_frame_uid(frame)
 
 
 def _is_colour(source: Dataset) -> bool:
     return int(source.get("SamplesPerPixel") or 1) > 1
+
+
+def _polarity(source: Dataset) -> str:
+    """(2050,0020) Presentation LUT Shape: radiographs are often stored with the lowest value white."""
+    return "INVERSE" if str(source.get("PhotometricInterpretation") or "").strip() == "MONOCHROME1" else "IDENTITY"
 
 
 def _multi_frame_uid(frame: Frame) -> str:
@@ -137,6 +142,8 @@ def _state(
     area = dataset.DisplayedAreaSelectionSequence[0]
     area.PresentationPixelAspectRatio = _aspect(first)
     if not colour:
+        # takes the place of what MONOCHROME1 says (PS3.3 C.11.6)
+        dataset.PresentationLUTShape = _polarity(first.source)
         add_modality_lut(dataset, first)
         add_windows(dataset, material, shown.values())
     return dataset
@@ -214,10 +221,10 @@ def _graphic(mark: Mark) -> Any:
 
 
 def _label(mark: Mark, language: Language) -> Any:
-    """Label at the upper right corner of what is drawn."""
+    """Label of one line at the upper right corner of what is drawn."""
     right, top = float(mark.points[:, 0].max()), float(mark.points[:, 1].min())
     return hd.pr.TextObject(
-        finding_label(mark.number, mark.finding, language),
+        short_text(" ".join(finding_label(mark.number, mark.finding, language).split())),
         hd.pr.AnnotationUnitsValues.PIXEL,
         anchor_point=(right, top),
         anchor_point_visible=False,

@@ -54,6 +54,28 @@ def _all_between(pixels: NDArray[Any]) -> Values:
     return np.arange(int(pixels.min()), int(pixels.max()) + 1, dtype=np.float64)
 
 
+def shown_range(pixels: NDArray[Any], header: Dataset, frame: int) -> tuple[float, float]:
+    """Least and greatest value behind the modality LUT, of what is no padding; 0 and 0 where all of it is.
+
+    Parameters
+    ----------
+    pixels
+        Stored values of one frame, shape (rows, columns), integer or float.
+    header
+        Data set of the image.
+    frame
+        Its number, from 1, for the functional groups of enhanced objects.
+    """
+    padding = _padding(header)
+    image = pixels if padding is None else pixels[pixels != padding]
+    if not image.size:
+        return 0.0, 0.0
+    if image.dtype.kind in "iu" and next(_lookup_tables(header, frame, "ModalityLUTSequence"), None) is None:
+        image = np.array([image.min(), image.max()])  # a line: its ends say it all
+    values = _modality(_finite(image), header, frame)
+    return float(values.min()), float(values.max())
+
+
 def _finite(pixels: NDArray[Any]) -> Values:
     return np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
 

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import copy
 import io
+import subprocess
+import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom import Dataset
 
 from consumers.dicom.captions import COLOURS
@@ -16,9 +20,12 @@ from consumers.dicom.source import prepare
 from schemas.errors import TransientFailure
 from schemas.events import Category, Location, LocationKind
 from schemas.terminology import Language
-from tests.consumers.dicom.sources import BOX, SOURCES, UNDECODABLE, about
+from schemas.values import Code
+from tests.consumers.dicom.sources import BOX, DIGITAL_X_RAY, SOURCES, UNDECODABLE, about, ramp
+from tests.consumers.dicom.sources import image as source_image
 from tests.consumers.generated import big_case, generated, image, nasty_case, nasty_texts
 from tests.consumers.results import headers, mask, result_with_findings, result_without_findings
+from tests.tools import need
 
 GRAYSCALE = "1.2.840.10008.5.1.4.1.1.11.1"
 COLOUR = "1.2.840.10008.5.1.4.1.1.11.2"
@@ -135,6 +142,41 @@ def test_a_gateway_that_is_away_is_no_missing_window() -> None:
         presentation_states(result, replace(material, image=away), Language.ENGLISH)
 
 
+def test_padding_is_no_part_of_the_range_of_pixels() -> None:
+    pixels = (ramp() * 4).astype(np.int16)
+    pixels[:, :20] = -2000
+    result, material = about(source_image(DIGITAL_X_RAY, pixels, PixelPaddingValue=-2000))
+    (state,) = presentation_states(result, material, Language.ENGLISH)
+    (voi,) = state.SoftcopyVOILUTSequence
+    low, high = 4 * 40, 4 * 254
+    assert (voi.WindowCenter, voi.WindowWidth) == ((low + high) / 2, high - low)
+
+
+def test_the_range_of_pixels_is_that_behind_a_modality_lookup_table() -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData, table.ModalityLUTType = [256, 0, 16], list(range(1000, 1256)), "US"
+    table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
+    source = source_image(DIGITAL_X_RAY, ramp().astype(np.uint8), ModalityLUTSequence=[table])
+    (state,) = presentation_states(*about(source), Language.ENGLISH)
+    (voi,) = state.SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth) == (1127, 254)
+
+
+@pytest.mark.integration
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("name", ["gray", "inverted"])
+def test_a_viewer_shows_low_values_as_the_image_says(name: str, tmp_path: Path) -> None:
+    need("dcmp2pgm")
+    source = SOURCES[name]()
+    (state,) = presentation_states(*about(source), Language.ENGLISH)
+    pydicom.dcmwrite(tmp_path / "image.dcm", source, enforce_file_format=True)
+    pydicom.dcmwrite(tmp_path / "state.dcm", state, enforce_file_format=True)
+    command = ["dcmp2pgm", "-p", tmp_path / "state.dcm", tmp_path / "image.dcm", tmp_path / "shown.pgm"]
+    subprocess.run(command, check=True, timeout=60)
+    shown = np.asarray(Image.open(tmp_path / "shown.pgm"))[80].astype(int)
+    assert bool(shown[0] > shown[-1]) is (name == "inverted"), "MONOCHROME1 shows its lowest value white"
+
+
 def test_images_with_their_own_windows_keep_them() -> None:
     result = result_with_findings()
     sources = [copy.deepcopy(header) for header in headers()]
@@ -219,6 +261,19 @@ def test_texts_of_every_sort_can_be_written_and_read(text: str) -> None:
         for item in graphics(read(state)):
             assert isinstance(item.TrackingID, str)
             assert item.TrackingID
+
+
+@pytest.mark.parametrize("text", nasty_texts(), ids=range(len(nasty_texts())))
+def test_labels_of_every_sort_can_be_written_and_read(text: str) -> None:
+    result, material = about(SOURCES["gray"]())
+    (found,) = result.findings
+    named = replace(result, findings=(replace(found, code=Code("X-1", "99EXAMPLE", text)),))
+    (state,) = presentation_states(named, material, Language.UKRAINIAN)
+    (label,) = read(state).GraphicAnnotationSequence[0].TextObjectSequence
+    said = label.UnformattedTextValue
+    assert isinstance(said, str), "no backslash splits it"
+    assert len(said.encode()) <= 1024
+    assert not any(unicodedata.category(letter) == "Cc" for letter in said)
 
 
 def test_five_hundred_findings_fit() -> None:
