@@ -158,28 +158,20 @@ def _dataset(
     dataset.ConversionType = "WSD"  # made on a workstation, neither digitised nor synthetic (PS3.3 C.8.6.1.1)
     dataset.ImageComments = long_string(capture.title)
     dataset.DerivationDescription = short_text(capture.title)
-    dataset.SourceImageSequence = DicomSequence(_source_item(frame) for frame in _few(capture.shown))
+    dataset.SourceImageSequence = DicomSequence(_source_items(capture.shown))
     dataset.ReferencedSeriesSequence = DicomSequence(_series_items(capture.shown))
     return dataset
 
 
-def _few(frames: Sequence[Frame]) -> Iterator[Frame]:
-    """Frames that are named one by one: of a page about a whole multi-frame image, the image once."""
-    seen = set()
-    for frame in frames:
-        if frame.sop_instance_uid not in seen:
-            seen.add(frame.sop_instance_uid)
-            yield frame
-
-
-def _source_item(frame: Frame) -> Dataset:
-    """Item of Source Image Sequence (PS3.3 C.12.4.1.2)."""
-    item = _instance_item(frame)
-    if "NumberOfFrames" in frame.source:
-        item.ReferencedFrameNumber = frame.number
-    purpose = hd.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
-    item.PurposeOfReferenceCodeSequence = DicomSequence([purpose])
-    return item
+def _source_items(frames: Sequence[Frame]) -> Iterator[Dataset]:
+    """Items of Source Image Sequence (PS3.3 C.12.4.1.2); no frame number says all frames of an image."""
+    for frame in {frame.sop_instance_uid: frame for frame in frames}.values():
+        item = _instance_item(frame)
+        if "NumberOfFrames" in frame.source and len(frames) == 1:
+            item.ReferencedFrameNumber = frame.number
+        purpose = hd.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+        item.PurposeOfReferenceCodeSequence = DicomSequence([purpose])
+        yield item
 
 
 def _series_items(frames: Iterable[Frame]) -> Iterator[Dataset]:

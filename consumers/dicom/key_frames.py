@@ -36,9 +36,12 @@ def best_frames(
         for mark in members:
             of_finding = sizes.setdefault(mark.number, {})
             of_finding[index] = of_finding.get(index, 0.0) + 1.0 + _area(mark)
+    of_image: dict[str, list[int]] = {}
+    for index, frame in enumerate(frames):
+        of_image.setdefault(frame.sop_instance_uid, []).append(index)
     found = {}
     for number, finding in by_urgency(result):
-        cited = [index for index, frame in enumerate(frames) if frame.sop_instance_uid in set(finding.evidence)]
+        cited = sorted(index for uid in set(finding.evidence) for index in of_image.get(uid, ()))
         drawn = sizes.get(number, {})
         both = [index for index in cited if index in drawn]
         candidates = both or list(drawn) or cited

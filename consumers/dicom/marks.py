@@ -70,20 +70,38 @@ def _segment(finding: Finding, material: Material) -> Iterator[tuple[int, Points
 
 
 @dataclass(frozen=True)
+class _Placed:
+    """A frame in the patient: its index, plane, thickness in mm, and Frame of Reference UID (perhaps empty)."""
+
+    index: int
+    plane: Plane
+    reach: float
+    space: str
+
+
+@dataclass(frozen=True)
 class _Space:
     """The frames, by name and by place."""
 
     frames: Sequence[Frame]
     by_name: Mapping[tuple[str, int], int]
-    planes: Sequence[tuple[int, Plane, float]]
+    planes: Sequence[_Placed]
+    origins: Points
+    normals: Points
 
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> _Space:
-        planes = [(index, plane_of(frame)) for index, frame in enumerate(frames)]
+        planes = [
+            _Placed(index, plane, thickness_mm(frame), str(frame.source.get("FrameOfReferenceUID") or ""))
+            for index, frame in enumerate(frames)
+            if (plane := plane_of(frame)) is not None
+        ]
         return cls(
             frames,
             {(frame.sop_instance_uid, frame.number): index for index, frame in enumerate(frames)},
-            [(index, plane, thickness_mm(frames[index])) for index, plane in planes if plane is not None],
+            planes,
+            np.array([placed.plane.origin for placed in planes]).reshape(-1, 3),
+            np.array([placed.plane.normal for placed in planes]).reshape(-1, 3),
         )
 
     def placed(self, location: Location) -> Iterator[tuple[int, Points]]:
@@ -103,20 +121,19 @@ class _Space:
     def _in_the_patient(self, location: Location, points: Points) -> Iterator[tuple[int, Points]]:
         """On the nearest frame; a contour that crosses frames is marked by its centre alone."""
         centre = points.mean(axis=0, keepdims=True)
-        near = [
-            (abs(float(plane.seen(centre)[1][0])), index, plane, reach)
-            for index, plane, reach in self.planes
-            if _same_space(location, self.frames[index])
-        ]
-        if not near:
+        # of all planes at once: hundreds of findings in thousands of images are usual
+        distances = np.abs(np.sum((centre - self.origins) * self.normals, axis=1))
+        named = location.frame_of_reference_uid
+        for place in np.argsort(distances, kind="stable").tolist():
+            near = self.planes[place]
+            if named and near.space and near.space != named:
+                continue
+            if distances[place] <= near.reach:
+                seen, away = near.plane.seen(points)
+                if float(np.ptp(away)) > near.reach:
+                    seen, _ = near.plane.seen(centre)
+                yield from self._shaped(location.kind, seen, near.index)
             return
-        distance, index, plane, reach = min(near, key=lambda item: (item[0], item[1]))
-        if distance > reach:
-            return
-        seen, away = plane.seen(points)
-        if float(np.ptp(away)) > reach:
-            seen, _ = plane.seen(centre)
-        yield from self._shaped(location.kind, seen, index)
 
     def _shaped(self, kind: LocationKind, points: Points, index: int) -> Iterator[tuple[int, Points]]:
         """The part inside of the image, if there is any."""
@@ -130,8 +147,3 @@ class _Space:
         if not bool(np.any((points.max(axis=0) < 0) | (points.min(axis=0) > limits))):
             inside: Points = np.clip(points, 0.0, limits)
             yield index, inside[:: -(-len(inside) // MOST_POINTS)]
-
-
-def _same_space(location: Location, frame: Frame) -> bool:
-    named = location.frame_of_reference_uid
-    return not named or named == str(frame.source.get("FrameOfReferenceUID") or named)

@@ -133,6 +133,13 @@ def test_the_patient_is_not_burned_in() -> None:
     assert [item.PixelData for item in first] == [item.PixelData for item in again]
 
 
+def test_the_summary_is_of_a_whole_multi_frame_image_and_a_key_image_of_its_frame() -> None:
+    result, material = about(SOURCES["frames"](), frame=2)
+    page, key = captures(result, material, Language.ENGLISH)
+    assert "ReferencedFrameNumber" not in page.SourceImageSequence[0]
+    assert key.SourceImageSequence[0].ReferencedFrameNumber == 2
+
+
 def test_nothing_found_is_one_page() -> None:
     case = generated(4)
     assert not case.result.findings

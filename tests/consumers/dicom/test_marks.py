@@ -9,7 +9,7 @@ from pydicom import Dataset
 from consumers.dicom.marks import Mark, marks_of
 from consumers.dicom.material import Material
 from consumers.dicom.outline import MOST_POINTS
-from consumers.dicom.planes import frames_of, plane_of, spacing_of, thickness_mm
+from consumers.dicom.planes import Plane, frames_of, plane_of, spacing_of, thickness_mm
 from consumers.dicom.source import prepare
 from schemas.events import Location, LocationKind
 from tests.consumers.dicom.sources import SOURCES, about
@@ -53,6 +53,16 @@ def test_a_point_in_the_patient_lies_on_the_nearest_image() -> None:
     place = in_patient(5, 100.25, 60.75, away_mm=0.4)
     (on_it,) = marks(Location(LocationKind.POINT_3D, place, frame_of_reference_uid=FRAME_OF_REFERENCE))[5]
     assert on_it.points == pytest.approx(np.array([[100.25, 60.75]]), abs=1e-4)
+
+
+def test_hundreds_of_places_are_not_looked_for_on_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    seen = Plane.seen
+    monkeypatch.setattr(Plane, "seen", lambda plane, points: asked.append(plane) or seen(plane, points))
+    places = [in_patient(number % 20, 100.0, 60.0) for number in range(300)]
+    found = marks(*(Location(LocationKind.POINT_3D, place) for place in places))
+    assert {index: len(on_it) for index, on_it in found.items()} == dict.fromkeys(range(20), 15)
+    assert len(asked) == 300, "once for each place, on its own image"
 
 
 def test_a_contour_in_the_patient_lies_on_its_image() -> None:
