@@ -1,7 +1,8 @@
 """The Faust app: an agent that writes the findings of each result, and commits what it has written.
 
 Kafka's offsets are committed by :class:`Progress`, not by Faust, which counts a message as done even when the
-agent failed. A broker that is away is waited for; only what nobody foresaw ends the app, without a commit.
+agent failed. A broker or registry that is away is waited for; only what nobody foresaw ends the app, without a
+commit.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from faust.types.transports import TransportT
 
 from producers.process import Process
 from schemas.codec import Codec
-from schemas.errors import InvalidMessage, ScanstreamError
+from schemas.errors import DestinationUnavailable, InvalidMessage, ScanstreamError
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
 from schemas.topics import FINDINGS_GROUP, MAX_MESSAGE_BYTES, Topic
 from streams.dead_letters import BRAKE
 from streams.findings.connection import brokers, credentials
-from streams.findings.fan_out import FindingMessage, fan_out
+from streams.findings.fan_out import FanOut, FindingMessage, fan_out
 from streams.findings.progress import Progress
 from streams.findings.transport import CommittedConsumer, CommittedTransport, faust_log, partition_of
 
@@ -122,7 +123,7 @@ class Findings:
         telemetry.count("scanstream_messages_consumed_total", topic=Topic.RESULTS)
         where = f"{message.topic}[{message.partition}]@{message.offset}"
         try:
-            made = fan_out(message.value, list(message.headers or []), self._codec, self._process.source)
+            made = await self._fanned_out(message, where)
         except InvalidMessage as error:
             telemetry.count("scanstream_messages_failed_total", topic=Topic.RESULTS, error=type(error).__name__)
             log.warning("result not understood, it stays where it is", extra=fields(at=where, reason=str(error)))
@@ -144,6 +145,18 @@ class Findings:
                 )
         for one in made.messages:
             await self._send(one, where)
+
+    async def _fanned_out(self, message: Any, where: str) -> FanOut:
+        """Messages of a result; a schema registry that is away is waited for."""
+        waiting = False
+        while True:
+            try:
+                return fan_out(message.value, list(message.headers or []), self._codec, self._process.source)
+            except DestinationUnavailable as error:
+                if not waiting:
+                    log.warning("waiting for the schema registry", extra=fields(at=where, reason=str(error)))
+                waiting = True
+                await asyncio.sleep(RETRY_S)
 
     async def _send(self, message: FindingMessage, where: str) -> None:
         """Write one finding, and wait until all in-sync replicas have it."""

@@ -48,6 +48,33 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield made
 
 
+@dataclass
+class Reader:
+    """The findings process that the tests share, since each start takes seconds."""
+
+    broker: Broker
+    directory: Path
+    running: ExitStack
+    child: Popen[bytes] | None = None
+    log: Path = Path()
+    starts: int = 0
+
+    def started(self) -> Popen[bytes]:
+        """The process, ready."""
+        if self.child is None or self.child.poll() is not None:
+            self.starts += 1
+            node = f"reader-{self.starts}"
+            self.log = self.directory / f"{node}.log"
+            self.child = self.running.enter_context(findings(self.broker.servers, self.directory, node))
+        return self.child
+
+
+@pytest.fixture(scope="module")
+def reader(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    with ExitStack() as running:
+        yield Reader(broker, tmp_path_factory.mktemp("readers"), running)
+
+
 @pytest.fixture
 def written(broker: Broker) -> Iterator[Written]:
     made = Written(broker.servers, Topic.FINDINGS_BRAIN_VOLUME)
@@ -56,20 +83,19 @@ def written(broker: Broker) -> Iterator[Written]:
 
 
 def test_a_result_of_an_aborted_transaction_is_never_fanned_out(
-    broker: Broker, written: Written, tmp_path: Path
+    broker: Broker, reader: Reader, written: Written
 ) -> None:
     worker = Worker(broker.servers)
     # the first messages of the log are aborted: a new group begins before them
     aborted = [result(f"1.2.10.{study}") for study in range(12)]
     committed = [result(f"1.2.11.{study}") for study in range(12)]
     worker.fail(*aborted)
-    with findings(broker.servers, tmp_path, "reader") as child:
-        worker.finish(*committed[:6])
-        worker.fail(*(result(one.study_instance_uid, 2) for one in aborted))
-        worker.finish(*committed[6:])
-        written.wait_for(*committed)
-        written.poll()
-        assert stop(child) == 0
+    reader.started()
+    worker.finish(*committed[:6])
+    worker.fail(*(result(one.study_instance_uid, 2) for one in aborted))
+    worker.finish(*committed[6:])
+    written.wait_for(*committed)
+    written.poll()
     assert set(written.ids) == {one.study_instance_uid for one in committed}
     assert all(len(identifiers) == 1 for identifiers in written.ids.values())
     results = Written(broker.servers, Topic.RESULTS, uncommitted=True)
@@ -80,34 +106,43 @@ def test_a_result_of_an_aborted_transaction_is_never_fanned_out(
     }
 
 
-def test_a_new_process_goes_on_where_the_last_one_stopped(
-    broker: Broker, written: Written, tmp_path: Path
-) -> None:
-    worker, first, second = Worker(broker.servers), result("1.2.20", 1), result("1.2.20", 2)
-    with findings(broker.servers, tmp_path, "before") as child:
-        worker.finish(first)
-        written.wait_for(first)
-        stop(child)
-    worker.finish(second)
-    with findings(broker.servers, tmp_path, "after"):
-        written.wait_for(second)
-    assert written.ids["1.2.20"] == [first.findings[0].event_id, second.findings[0].event_id]
-
-
-def test_what_is_no_result_holds_nothing_up(broker: Broker, written: Written, tmp_path: Path) -> None:
-    worker, good = Worker(broker.servers), result("1.2.3")
+def test_what_is_no_result_holds_nothing_up(broker: Broker, reader: Reader, written: Written) -> None:
+    child, worker, good = reader.started(), Worker(broker.servers), result("1.2.3")
     for value in (b"", b"rubbish", b"\xc3\x01" + bytes(8)):
         worker.bytes(value)
     worker.finish(good)
-    with findings(broker.servers, tmp_path, "patient") as child:
-        written.wait_for(good)
-        assert child.poll() is None
-    log = (tmp_path / "patient.log").read_text()
-    assert log.count("result not understood") == 3
+    written.wait_for(good)
+    assert child.poll() is None
+    assert reader.log.read_text().count("result not understood") == 3
+
+
+def test_a_new_process_goes_on_where_the_last_one_stopped(
+    broker: Broker, reader: Reader, written: Written
+) -> None:
+    worker, first, second = Worker(broker.servers), result("1.2.20", 1), result("1.2.20", 2)
+    before = reader.started()
+    worker.finish(first)
+    written.wait_for(first)
+    assert stop(before) == 0
+    worker.finish(second)
+    assert reader.started() is not before
+    written.wait_for(second)
+    assert written.ids["1.2.20"] == [first.findings[0].event_id, second.findings[0].event_id]
+
+
+def test_a_broker_that_starts_again_is_waited_for(broker: Broker, reader: Reader, written: Written) -> None:
+    child, before, after = reader.started(), result("1.2.40", 1), result("1.2.40", 2)
+    Worker(broker.servers).finish(before)
+    written.wait_for(before)
+    broker.stop()
+    broker.start()
+    Worker(broker.servers).finish(after)
+    written.wait_for(after)
+    assert child.poll() is None
 
 
 def test_nothing_is_lost_when_workers_come_and_are_killed(
-    broker: Broker, written: Written, tmp_path: Path
+    broker: Broker, reader: Reader, written: Written, tmp_path: Path
 ) -> None:
     worker = Worker(broker.servers)
     sent = []
@@ -123,7 +158,7 @@ def test_nothing_is_lost_when_workers_come_and_are_killed(
         def start(node: str) -> Popen[bytes]:
             return stack.enter_context(findings(broker.servers, tmp_path, node, wait=False))
 
-        one = start("one")
+        one = reader.started()
         send(range(1, 21))
         written.wait_for(*sent[:1])
         two = start("two")
@@ -136,21 +171,9 @@ def test_nothing_is_lost_when_workers_come_and_are_killed(
         send(range(121, 141))
         written.wait_for(*sent)
         assert two.poll() is None
+        assert stop(two) == 0
     assert sum(len(written.ids[f"1.2.30.{study}"]) for study in range(10)) >= len(sent) == 1400
     for study in range(10):
         wanted = [one.findings[0].event_id for one in sent if one.study_instance_uid == f"1.2.30.{study}"]
         # in the order of the results, and whatever is written twice is recognised by its id
         assert list(dict.fromkeys(written.ids[f"1.2.30.{study}"])) == wanted
-
-
-def test_a_broker_that_starts_again_is_waited_for(broker: Broker, written: Written, tmp_path: Path) -> None:
-    before, after = result("1.2.40", 1), result("1.2.40", 2)
-    with findings(broker.servers, tmp_path, "waiting") as child:
-        Worker(broker.servers).finish(before)
-        written.wait_for(before)
-        broker.stop()
-        broker.start()
-        Worker(broker.servers).finish(after)
-        written.wait_for(after)
-        assert child.poll() is None
-        assert stop(child) == 0
