@@ -19,13 +19,14 @@ from consumers.fhir import bundle, identity, links, outcomes, study
 from consumers.fhir.client import FhirClient
 from consumers.fhir.codes import Json
 from consumers.fhir.known import Kept, Known
+from consumers.fhir.lifecycle import CANCELLED
 from consumers.fhir.links import Systems
 from consumers.fhir.lookup import Lookup
 from consumers.fhir.task import COMPLETED
 from producers.claim_check import ClaimCheck
 from producers.process import Process
 from schemas.destinations import FhirSettings, WriterSettings
-from schemas.errors import InvalidMessage, PermanentRejection
+from schemas.errors import InvalidMessage, PermanentRejection, TransientFailure
 from schemas.events import Adjudication, DeliveryStatus, InferenceResult, ObjectOutcome, ResultOutcome
 from schemas.settings import secret_of
 from schemas.terminology import Language
@@ -122,7 +123,8 @@ class FhirDestination:
                 return self._left(result, known, "the report of a later revision is there")
             if known.recorded:
                 return (self._there(known.report),)
-            if known.reviewed and _issued(known.report) > adjudication.occurred_at:
+            issued = _issued(known.report)
+            if known.reviewed and issued is not None and issued > adjudication.occurred_at:
                 return self._left(result, known, "a later verdict is there")
             found = links.from_report(known.report.resource)
             return bundle.delivery(
@@ -176,7 +178,15 @@ class FhirDestination:
                 if not outcomes.raced(planned, written):
                     return written
         planned = plan()
-        return planned if isinstance(planned, tuple) else self._client.transact(planned)
+        if isinstance(planned, tuple):
+            return planned
+        written = self._client.transact(planned)
+        if outcomes.raced(planned, written):
+            raise TransientFailure(
+                "the FHIR server has resources of this result that its searches do not give: wait until it has "
+                "indexed them, or give the writer the right to read them"
+            )
+        return written
 
     def _left(self, result: InferenceResult, known: Known, reason: str) -> Outcomes:
         if known.report is not None:
@@ -197,13 +207,18 @@ def _unjudged(result: InferenceResult) -> InferenceResult:
 
 
 def _not_wanted(known: Known) -> str | None:
-    if known.reviewed:
-        return "a radiologist has judged it"
-    return "the report of a later revision is there" if known.report is None and known.later else None
+    if known.later and (known.report is None or known.report.status == CANCELLED):
+        return "the report of a later revision is there"
+    return "a radiologist has judged it" if known.reviewed else None
 
 
-def _issued(kept: Kept) -> datetime:
-    return datetime.fromisoformat(kept.resource["issued"])
+def _issued(kept: Kept) -> datetime | None:
+    """When a report was made, or ``None`` where somebody else has changed it and does not say."""
+    try:
+        issued = datetime.fromisoformat(kept.resource.get("issued", ""))
+    except ValueError:
+        return None
+    return issued if issued.tzinfo is not None else None
 
 
 def build(process: Process) -> FhirDestination:

@@ -1,7 +1,8 @@
 """Searches on a FHIR server → what it has of a result, and the patient and order that a result belongs to.
 
 Everything is found by identifier. Nothing is made here: a patient or an order that the server does not know stays
-a logical reference.
+a logical reference. A server may leave out of a search what it does not know (FHIR R4 3.1.1.2), so nothing that it
+gives counts unless it carries what was asked for: else the reports of other studies would be cancelled.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Lookup:
             return logical
         kind = logical["type"]
         # a server that has no such resources, or does not let us see them, takes a logical reference
-        found = self._client.search(kind, "identifier", [identity.token(logical["identifier"])], optional=True)
+        asked = logical["identifier"]
+        given = self._client.search(kind, "identifier", [identity.token(asked)], optional=True)
+        found = [one for one in given if _carries(Kept(one), asked)]
         return {**logical, "reference": f"{kind}/{found[0]['id']}"} if len(found) == 1 else logical
 
     def _observations(self, result: InferenceResult) -> dict[str, Kept]:
@@ -93,16 +96,21 @@ class Lookup:
         references = [link.get("reference", "") for one in reports for link in one.resource.get("result", [])]
         ids = [reference.rpartition("/")[2] for reference in references if reference]
         for some in _chunks(ids):
-            kept = [Kept(one) for one in self._client.search("Observation", "_id", some)]
+            kept = [Kept(one) for one in self._client.search("Observation", "_id", some) if one["id"] in some]
             yield from (one for one in kept if not settled(one.status))
 
     def _recorded(self, verdict: Adjudication) -> bool:
-        tag = identity.tag_token(identity.record_tag(verdict.event_id))
-        return bool(self._client.search("Provenance", "_tag", [tag]))
+        tag = identity.record_tag(verdict.event_id)
+        found = self._client.search("Provenance", "_tag", [identity.tag_token(tag)])
+        tags = [given for one in found for given in one.get("meta", {}).get("tag", [])]
+        return any((one.get("system"), one.get("code")) == (tag["system"], tag["code"]) for one in tags)
 
     def _by_identifier(self, kind: str, identifiers: Sequence[Json]) -> list[Kept]:
         tokens = [identity.token(one) for one in identifiers]
-        return [Kept(one) for some in _chunks(tokens) for one in self._client.search(kind, "identifier", some)]
+        found = [Kept(one) for some in _chunks(tokens) for one in self._client.search(kind, "identifier", some)]
+        wanted = [kept for kept in found if any(_carries(kept, one) for one in identifiers)]
+        # a report that carries both of its names may come with each of them
+        return list({kept.reference: kept for kept in wanted}.values())
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from consumers.fhir.client import FhirClient
 from consumers.fhir.destination import TRIES, FhirDestination
-from schemas.errors import PermanentRejection
+from schemas.errors import PermanentRejection, TransientFailure
 from schemas.events import Decision, DeliveryStatus, ObjectOutcome
 from schemas.terminology import Language
 from tests.consumers import results
@@ -84,3 +84,39 @@ def test_duplicates_on_the_server_are_said(new: New) -> None:
     with pytest.raises(PermanentRejection, match="merge them") as caught:
         destination.deliver(result)
     assert caught.value.code == 412
+
+
+class Blind(FhirClient):
+    """Client of a server whose searches give nothing, as where the account may write but not read."""
+
+    def search(
+        self, resource_type: str, parameter: str, values: Sequence[str], *, optional: bool = False
+    ) -> list[dict[str, Any]]:
+        return []
+
+
+def test_what_another_made_is_not_said_to_be_written(new: New) -> None:
+    result = results.result_with_findings()
+    destination, client = new([])
+    destination.deliver(result)
+    blind = Blind(client.base_url, None, 30.0)
+    with pytest.raises(TransientFailure, match="searches do not give"):
+        FhirDestination(blind, DemoHeaders(), SYSTEMS, Language.ENGLISH).review(judged(result, Decision.CONFIRMED))
+    blind.close()
+
+
+def test_a_report_that_another_client_changed_takes_verdicts(new: New) -> None:
+    result = results.result_with_findings()
+    destination, client = new([])
+    destination.deliver(result)
+    (report,) = client.search("DiagnosticReport", "status", ["preliminary"])
+    place = f"DiagnosticReport/{report['id']}"
+    changed = {name: value for name, value in report.items() if name != "issued"} | {"status": "final"}
+    entry = {
+        "fullUrl": f"{client.base_url}/{place}",
+        "resource": changed,
+        "request": {"method": "PUT", "url": place},
+    }
+    client.transact({"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    written = destination.review(judged(result, Decision.CONFIRMED))
+    assert {one.status for one in written} == {DeliveryStatus.STORED}
