@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import highdicom as hd
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.sr.codedict import codes
 
 from consumers.dicom import concepts, equipment
 from consumers.dicom.planes import frames_of
 from consumers.dicom.source import check_slices
 from consumers.dicom.texts import long_string
 from schemas.errors import InvalidMessage
-from schemas.events import Finding, InferenceResult, Laterality
+from schemas.events import Finding, InferenceResult
 from schemas.ids import dicom_uid
-
-#: Modifiers of an anatomic region (PS3.16 CID 244).
-_SIDES: Final[Mapping[Laterality, Any]] = {
-    Laterality.LEFT: codes.SCT.Left,
-    Laterality.RIGHT: codes.SCT.Right,
-    Laterality.BILATERAL: codes.SCT.RightAndLeft,
-}
 
 
 def findings_by_segment(result: InferenceResult) -> dict[int, Finding]:
@@ -64,7 +56,7 @@ def description(number: int, finding: Finding, result: InferenceResult) -> Any:
         anatomic_regions=None if finding.site is None else [concepts.concept(finding.site)],
     )
     if finding.site is not None and finding.laterality is not None:
-        side = hd.sr.CodedConcept.from_code(_SIDES[finding.laterality])
+        side = hd.sr.CodedConcept.from_code(concepts.SIDES[finding.laterality])
         item.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = DicomSequence([side])
     return item
 

@@ -56,9 +56,14 @@ def test_a_point_in_the_patient_lies_on_the_nearest_image() -> None:
 
 
 def test_hundreds_of_places_are_not_looked_for_on_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    asked: list[Plane] = []
     seen = Plane.seen
-    monkeypatch.setattr(Plane, "seen", lambda plane, points: asked.append(plane) or seen(plane, points))
+
+    def counted(plane: Plane, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(plane)
+        return seen(plane, points)
+
+    monkeypatch.setattr(Plane, "seen", counted)
     places = [in_patient(number % 20, 100.0, 60.0) for number in range(300)]
     found = marks(*(Location(LocationKind.POINT_3D, place) for place in places))
     assert {index: len(on_it) for index, on_it in found.items()} == dict.fromkeys(range(20), 15)

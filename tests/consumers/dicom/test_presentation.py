@@ -171,8 +171,8 @@ def test_a_viewer_shows_low_values_as_the_image_says(name: str, tmp_path: Path) 
     (state,) = presentation_states(*about(source), Language.ENGLISH)
     pydicom.dcmwrite(tmp_path / "image.dcm", source, enforce_file_format=True)
     pydicom.dcmwrite(tmp_path / "state.dcm", state, enforce_file_format=True)
-    command = ["dcmp2pgm", "-p", tmp_path / "state.dcm", tmp_path / "image.dcm", tmp_path / "shown.pgm"]
-    subprocess.run(command, check=True, timeout=60)
+    command = ["dcmp2pgm", "-p", "state.dcm", "image.dcm", "shown.pgm"]
+    subprocess.run(command, check=True, timeout=60, cwd=tmp_path)
     shown = np.asarray(Image.open(tmp_path / "shown.pgm"))[80].astype(int)
     assert bool(shown[0] > shown[-1]) is (name == "inverted"), "MONOCHROME1 shows its lowest value white"
 

@@ -134,6 +134,8 @@ def test_the_side_modifies_the_anatomic_region(side: Laterality | None, code: st
         (region,) = read(made).SegmentSequence[0].AnatomicRegionSequence
         modifiers = region.get("AnatomicRegionModifierSequence", [])
         assert [item.CodeValue for item in modifiers] == ([code] if code else [])
+        # the meaning of CID 244, as reports have it
+        assert not modifiers or side is None or modifiers[0].CodeMeaning.upper() == side.name
 
 
 def test_a_heatmap_comes_back_bit_by_bit_with_its_quantity_and_unit() -> None:
