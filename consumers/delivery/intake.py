@@ -113,18 +113,20 @@ class Intake:
 
     def _place_verdicts(self) -> None:
         ends: dict[int, int] = {}
-        waiting = []
         for verdict in self._verdicts:
-            partition = verdict.item.place[1]
-            try:
-                if verdict.behind is None:
+            if verdict.behind is None:
+                partition = verdict.item.place[1]
+                try:
                     if partition not in ends:
                         ends[partition] = self._partitions.end_of((Topic.RESULTS, partition))
-                    verdict.behind = ends[partition]
-            except DestinationUnavailable as error:
-                log.warning("verdicts wait", extra=fields(reason=str(error)))
-                return
-            if self._partitions.has_read((Topic.RESULTS, partition), verdict.behind):
+                except DestinationUnavailable as error:
+                    log.warning("verdicts wait", extra=fields(reason=str(error)))
+                    break
+                verdict.behind = ends[partition]
+        waiting = []
+        for verdict in self._verdicts:
+            place = (Topic.RESULTS, verdict.item.place[1])
+            if verdict.behind is not None and self._partitions.has_read(place, verdict.behind):
                 self._add(verdict.item)
             else:
                 waiting.append(verdict)

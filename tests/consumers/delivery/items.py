@@ -24,10 +24,11 @@ def received(
     headers: Headers | None = None,
     is_retry: bool = False,
     timestamp_ms: int | None = None,
+    partition: int = 0,
 ) -> Received:
     return Received(
         topic="g.retry" if is_retry else topic,
-        partition=0,
+        partition=partition,
         offset=offset,
         key=study.encode(),
         value=b"value",
