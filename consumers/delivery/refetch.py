@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Item, Received
 from producers.kafka import kafka_errors
@@ -38,7 +38,7 @@ class Refetch:
         Raises
         ------
         DestinationUnavailable
-            Kafka did not answer in time.
+            Kafka did not answer in time, or with an error.
         """
         try:
             with kafka_errors("read a message again"):
@@ -51,6 +51,10 @@ class Refetch:
         message = self._consumer.poll(_PATIENCE_S)
         if message is None:
             raise DestinationUnavailable("Kafka did not give a message again in time: check the broker")
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            # only the end of its partition shows that a message is gone; anything else may pass
+            raise DestinationUnavailable(f"Kafka did not give a message again ({error.str()}): check the broker")
         for _ in range(BATCH):
             if message is None or message.error() is not None:
                 return
