@@ -1,28 +1,39 @@
 """What was read → what to deliver next. Pure; the present time is an argument.
 
 Most urgent first, then oldest. Within a study strictly in order: a result waits while an earlier one of its study
-is under way, waits for its retry, or has just been sent to the retry topic and has not come back yet. Choosing
-takes the same short time whether ten or a hundred thousand wait.
+is under way, waits for its retry, or has just been sent to the retry topic and has not come back yet; the earlier
+one is then as urgent as what waits for it. Choosing takes the same short time whether ten or a hundred thousand wait.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from heapq import heappop, heappush
-from itertools import count
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
+from itertools import count, islice
+from typing import Final
 
 from consumers.delivery.item import Item, Place
 
 #: Items that the same circumstances hold up: those of a partition, and of who is away (``None``: not known yet).
 Lane = tuple[Place, str | None]
 
+#: So many results of a study are looked at for the most urgent one; few studies have ten.
+_LOOK_AT: Final = 50
+
 
 class Backlog:
-    """What was read and is not finished."""
+    """What was read and is not finished.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    longest_wait_s
+        Longest wait for a retry, in seconds; a moment beyond that was written by a clock that was wrong.
+    """
+
+    def __init__(self, longest_wait_s: float = 3600.0) -> None:
+        self._longest_wait = timedelta(seconds=longest_wait_s)
         self._at: dict[tuple[Place, int], Item] = {}
         self._studies: dict[str, list[Item]] = {}
         self._lanes: dict[Lane, list[tuple[tuple[int, int], int, Item]]] = {}
@@ -82,19 +93,20 @@ class Backlog:
         only
             Offset that alone may be delivered of a partition; ``None`` where any may.
         """
+        self._correct(now)
         while self._later and self._later[0][0] <= now:
             self._offer(heappop(self._later)[2].study, now)
         chosen = None
+        soonest = None
         for lane in list(self._lanes):
             if not may_try(lane[1]):
                 continue
             item = self._best(lane, only(lane[0]), now)
-            if (
-                item is not None
-                and (item.is_retry or not only_retries)
-                and (chosen is None or item.urgency < chosen.urgency)
-            ):
-                chosen = item
+            if item is None or (only_retries and not item.is_retry):
+                continue
+            urgency = self._urgency(item.study)
+            if soonest is None or urgency < soonest:
+                chosen, soonest = item, urgency
         if chosen is not None:
             self._take(chosen)
         return chosen
@@ -144,7 +156,21 @@ class Backlog:
             heappush(self._later, (head.not_before, next(self._numbers), head))
         else:
             lane = self._lanes.setdefault((head.place, head.source), [])
-            heappush(lane, (head.urgency, next(self._numbers), head))
+            heappush(lane, (self._urgency(study), next(self._numbers), head))
+
+    def _urgency(self, study: str) -> tuple[int, int]:
+        """Of the first of a study, which holds up the others."""
+        return min(one.urgency for one in islice(self._studies[study], _LOOK_AT))
+
+    def _correct(self, now: datetime) -> None:
+        """No retry waits longer than any can: where the first of them does, all do."""
+        latest = now + self._longest_wait
+        if not self._later or self._later[0][0] <= latest:
+            return
+        for _, _, item in self._later:
+            item.not_before = latest
+        self._later = [(latest, number, item) for _, number, item in self._later]
+        heapify(self._later)
 
     def _best(self, lane: Lane, only: int | None, now: datetime) -> Item | None:
         """Most urgent item of a lane that may go; what is not to compete any more is thrown away."""

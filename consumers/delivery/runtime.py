@@ -98,7 +98,7 @@ class Runtime:
         self._brake = Brake(limits.max_consecutive_dead, limits.max_dead_share, limits.dead_window)
         self._rate = Rate(limits.per_second, clock)
         self._gauges = Gauges(process.telemetry, name, now, clock)
-        self._backlog = Backlog()
+        self._backlog = Backlog(max(limits.retry_delays_s, default=0.0))
         self._partitions = Partitions(consumer, retry_topic(group), limits.read_ahead, self._forget, process.stop)
         refetch = Refetch(again, self._partitions.received_of)
         self._contents = Contents(self._backlog, refetch, codec, limits.held_bytes)

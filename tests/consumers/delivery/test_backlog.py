@@ -34,6 +34,24 @@ def test_an_emergency_does_not_overtake_an_earlier_result_of_its_study() -> None
     assert backlog.next(NOW) is not None
 
 
+def test_what_an_emergency_of_its_study_waits_for_is_as_urgent_as_that() -> None:
+    backlog = Backlog()
+    for offset in range(3):
+        backlog.add(item(f"study-{offset}", offset, Priority.P4_ROUTINE))
+    before = item("study", 3, Priority.P4_ROUTINE)
+    backlog.add(before)
+    backlog.add(item("study", 4, Priority.P4_ROUTINE))
+    backlog.add(item("other", 5, Priority.P2_URGENT))
+    emergency = item("study", 6, Priority.P1_EMERGENCY)
+    backlog.add(emergency)
+    order = []
+    while chosen := backlog.next(NOW):
+        order.append((chosen.study, chosen.offset))
+        backlog.finished(chosen.study)
+    assert order[:4] == [("study", 3), ("study", 4), ("study", 6), ("other", 5)]
+    assert [study for study, _ in order[4:]] == ["study-0", "study-1", "study-2"]
+
+
 def test_a_result_that_was_put_back_comes_first_again() -> None:
     backlog = Backlog()
     first, second = item("study", 0), item("study", 1)
@@ -59,6 +77,15 @@ def test_a_study_waits_until_its_retry_came_back_and_ended() -> None:
     assert backlog.next(LATER) is again
     backlog.finished("study")
     assert backlog.next(LATER) is second
+
+
+def test_a_retry_that_a_wrong_clock_put_off_for_years_waits_no_longer_than_any_other() -> None:
+    backlog = Backlog(longest_wait_s=120.0)
+    again = retry_of(item("study", 0), 0, NOW + timedelta(days=3650))
+    backlog.add(again)
+    assert backlog.next(NOW) is None
+    assert backlog.next(NOW + timedelta(seconds=119)) is None
+    assert backlog.next(NOW + timedelta(seconds=121)) is again
 
 
 def test_other_studies_go_on_beside_a_retry() -> None:
