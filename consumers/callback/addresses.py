@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from consumers.destination import SourceUnavailable
@@ -20,6 +20,13 @@ Address = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+
+#: Where clouds answer with credentials beside the link-local addresses.
+_CREDENTIALS: Final = frozenset(
+    map(ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
+)
+#: IETF protocol assignments (RFC 6890), relays of 6to4 (RFC 7526) and site-local addresses (RFC 3879).
+_SPECIAL: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv6Network("fec0::/10"))
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
@@ -36,13 +43,16 @@ def resolve(host: str, port: int) -> Sequence[str]:
 
 def is_public(address: Address) -> bool:
     """Whether an address lies in the open internet; also of the IPv4 address that an IPv6 one carries."""
-    return all(one.is_global and not _is_never(one) for one in _meant(address))
+    return all(
+        one.is_global and not _is_never(one) and not any(one in network for network in _SPECIAL)
+        for one in _meant(address)
+    )
 
 
 def is_allowed(address: Address, *, allow_private: bool) -> bool:
     """Whether a callback may go to an address.
 
-    Link-local addresses, where clouds answer with credentials, multicast and the like are never allowed.
+    Those where clouds answer with credentials (link-local ones above all), multicast and the like are never allowed.
     """
     if allow_private:
         return not any(_is_never(one) for one in _meant(address))
@@ -100,4 +110,5 @@ def _is_never(address: Address) -> bool:
         or address.is_link_local
         or (address.is_reserved and not address.is_loopback)
         or address == IPv4Address("255.255.255.255")
+        or address in _CREDENTIALS
     )
