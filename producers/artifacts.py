@@ -32,6 +32,8 @@ Volume32 = npt.NDArray[np.float32]
 
 _LEVEL: Final = 1  # masks are long runs: higher levels cost time and win little
 _STEPS: Final = 255
+#: 16384 images of 512 x 512: far more than any series has.
+_MOST_VOXELS: Final = 2**32
 _FLOAT: Final = np.dtype("<f4")
 
 
@@ -177,9 +179,9 @@ def unpack_heatmap(data: bytes, shape: tuple[int, ...]) -> Volume32:
 
 
 def _voxels(shape: tuple[int, ...]) -> int:
-    if len(shape) != 3 or min(shape) < 0:
+    if len(shape) != 3 or min(shape) < 0 or math.prod(shape) > _MOST_VOXELS:
         raise InvalidMessage(
-            f"an artifact has the shape {shape}, not (slices, rows, columns): run the model again"
+            f"an artifact has the shape {shape}, not (slices, rows, columns) of a series: run the model again"
         )
     return math.prod(shape)
 

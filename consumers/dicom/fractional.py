@@ -6,6 +6,7 @@ A voxel holds 0…255 for a probability of 0…1. Segments without any are left 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import highdicom as hd
@@ -14,7 +15,7 @@ from pydicom import Dataset
 
 from consumers.dicom import equipment
 from consumers.dicom.identity import identity
-from consumers.dicom.material import Material
+from consumers.dicom.material import Material, Volume32
 from consumers.dicom.plan import ObjectKind
 from consumers.dicom.segments import check_volume, complete, description, findings_by_segment, have_geometry
 from consumers.dicom.texts import long_string
@@ -50,11 +51,13 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
     sources = material.sources
     for volume in material.probabilities:
         check_volume(sources, volume)
-        if not bool(np.all((volume >= 0) & (volume <= 1))):
+        if not (volume.min() >= 0 and volume.max() <= 1):  # no temporary arrays; false for numbers that are none
             raise InvalidMessage("a probability lies outside 0…1: run the model again")
-    # highdicom asks for every value whether a frame is empty: what becomes 0 must be 0 before.
-    steps = [np.rint(volume * np.float32(_STEPS)) for volume in material.probabilities]
-    shown = [(number, volume) for number, volume in enumerate(steps, start=1) if volume.any()]
+    shown = [
+        (number, volume)
+        for number, volume in enumerate(material.probabilities, start=1)
+        if np.rint(volume.max() * np.float32(_STEPS)) > 0
+    ]
     if not shown:
         return None
     described = findings_by_segment(result)
@@ -69,7 +72,7 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
     made = identity(result, ObjectKind.FRACTIONAL, sources[0])
     dataset = hd.seg.Segmentation(
         source_images=list(sources),
-        pixel_array=np.stack([volume for _, volume in shown], axis=-1) / np.float32(_STEPS),
+        pixel_array=_in_steps([volume for _, volume in shown]),
         segmentation_type=hd.seg.SegmentationTypeValues.FRACTIONAL,
         fractional_type=hd.seg.SegmentationFractionalTypeValues.PROBABILITY,
         max_fractional_value=_STEPS,
@@ -89,3 +92,16 @@ def fractional(result: InferenceResult, material: Material) -> Dataset | None:
     equipment.finish(dataset, made)
     complete(dataset, sources[0])
     return dataset
+
+
+def _in_steps(volumes: Sequence[Volume32]) -> Volume32:
+    """(slices, rows, columns, segments) of whole steps, in one array: a large CT has 600 MB of probabilities.
+
+    highdicom asks of every value whether a frame is empty: what becomes 0 must be 0 before.
+    """
+    stacked: Volume32 = np.empty((*volumes[0].shape, len(volumes)), np.float32)
+    for place, volume in enumerate(volumes):
+        np.multiply(volume, np.float32(_STEPS), out=stacked[..., place])
+    np.rint(stacked, out=stacked)
+    stacked /= np.float32(_STEPS)
+    return stacked

@@ -57,6 +57,15 @@ def test_a_heatmap_comes_back_bit_by_bit(shape: tuple[int, int, int], seed: int)
     assert np.array_equal(unpacked, volume)
 
 
+@pytest.mark.parametrize("unpack", UNPACK)
+@pytest.mark.parametrize("shape", [(2**31 - 1,) * 3, (2**31 - 1, 2**31 - 1, 1), (2**12, 2**12, 2**12)])
+def test_a_shape_that_no_series_has_is_refused_before_anything_is_inflated(
+    unpack: Callable[..., Any], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidMessage, match="run the model again"):
+        unpack(zlib.compress(b""), shape)
+
+
 def test_same_mask_same_bytes_and_small() -> None:
     mask = np.zeros((20, 256, 256), dtype=np.bool_)
     mask[5:15, 100:150, 90:160] = True
