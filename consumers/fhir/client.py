@@ -116,7 +116,9 @@ class FhirClient:
         """Resources that match any of these values.
 
         The parameters travel in a form (``_search``), so that no patient's number is in an access log. What is
-        ``optional`` counts as not found where the server does not offer the type, or not to us.
+        ``optional`` counts as not found where the server does not offer the type, or not to us. Where the matches
+        of several values do not fit into one page, fewer are asked for at once: no link to a further page is
+        followed, which may lead anywhere and may show what was searched for.
 
         Raises
         ------
@@ -124,12 +126,21 @@ class FhirClient:
             As :meth:`transact`.
         """
         form = urlencode({parameter: ",".join(values), "_count": str(_PAGE)}).encode()
+        half = len(values) // 2
         response = self._request("POST", f"{self.base_url}/{resource_type}/_search", _FORM, form)
         if optional and response.status_code in _NOT_OFFERED:
             return []
         found = self._answer(response, lambda: _parts(values))
         if not isinstance(found, dict) or found.get("type") != "searchset":
             raise TransientFailure("the FHIR server did not answer a search with a searchset: check its version")
+        if half and any(
+            isinstance(link, dict) and link.get("relation") == "next" for link in found.get("link") or []
+        ):
+            parts = [
+                self.search(resource_type, parameter, some, optional=optional)
+                for some in (values[:half], values[half:])
+            ]
+            return list({(one["resourceType"], one.get("id")): one for part in parts for one in part}.values())
         entries = [entry for entry in found.get("entry") or [] if isinstance(entry, dict)]
         resources = [entry.get("resource") for entry in entries]
         return [one for one in resources if isinstance(one, dict) and one.get("resourceType") == resource_type]

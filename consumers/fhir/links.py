@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Final
 
 from pydicom import Dataset
 
 from consumers.fhir import identity
 from consumers.fhir.codes import Json
 from schemas.events import InferenceResult
+
+_DAY: Final = re.compile(r"[0-9]{8}")
+_CLOCK: Final = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9])([0-5][0-9])")
+#: As far as FHIR's ``dateTime`` goes.
+_ZONE: Final = re.compile(r"([+-](?:0[0-9]|1[0-3])|[+-]14(?=00))([0-5][0-9])")
 
 
 @dataclass(frozen=True)
@@ -92,11 +98,14 @@ def study_time(header: Dataset) -> str | None:
     """
     text = identity.text_of(header, "StudyDate") or ""
     try:
-        day = datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a DICOM date has no zone
+        # fromisoformat alone would also read other forms of ISO 8601
+        day = date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
+        day = None
+    if day is None:
         return None
-    clock = re.match(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)", identity.text_of(header, "StudyTime") or "")
-    zone = re.fullmatch(r"([+-](?:0\d|1[0-4]))([0-5]\d)", identity.text_of(header, "TimezoneOffsetFromUTC") or "")
+    clock = _CLOCK.match(identity.text_of(header, "StudyTime") or "")
+    zone = _ZONE.fullmatch(identity.text_of(header, "TimezoneOffsetFromUTC") or "")
     if clock is None or zone is None:
         return date.isoformat(day)
     return f"{day.isoformat()}T{':'.join(clock.groups())}{':'.join(zone.groups())}"

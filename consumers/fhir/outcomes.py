@@ -147,9 +147,12 @@ def personal_values(resources: Iterable[Json]) -> set[str]:
     found: set[str] = set()
     for resource in resources:
         subjects = [resource.get("subject") or {}, resource.get("for") or {}]
+        # a server adds the patient's name to a reference, and may use the patient's number as an id
+        found |= {str(one["display"]) for one in subjects if one.get("display")}
+        found |= {str(one["reference"]).rpartition("/")[2] for one in subjects if one.get("reference")}
         identifiers = [one.get("identifier") or {} for one in [*subjects, *(resource.get("basedOn") or [])]]
         identifiers += [item for item in resource.get("identifier") or [] if "type" in item]
         found |= {str(item["value"]) for item in identifiers if item.get("value")}
         if resource.get("resourceType") == "ImagingStudy":
             found |= {resource[name] for name in ("description",) if name in resource}
-    return found
+    return found - {""}

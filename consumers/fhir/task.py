@@ -48,6 +48,8 @@ def task(result: InferenceResult, links: Links, language: Language, device: Json
     failed = result.outcome is ResultOutcome.COULD_NOT_RUN
     status = FAILED if failed else COMPLETED
     business = "failed" if failed else "delivered"
+    # clocks of two hosts differ, and a period must not end before it starts (invariant per-1)
+    end = max(result.task_created_at, result.occurred_at)
     resource: Json = {
         "resourceType": "Task",
         "language": language.value,
@@ -60,9 +62,9 @@ def task(result: InferenceResult, links: Links, language: Language, device: Json
         "for": links.subject,
         "basedOn": list(links.based_on),
         "focus": links.study[0] if links.study else None,
-        "executionPeriod": {"start": instant(result.task_created_at), "end": instant(result.occurred_at)},
+        "executionPeriod": {"start": instant(result.task_created_at), "end": instant(end)},
         "authoredOn": instant(result.task_created_at),
-        "lastModified": instant(result.occurred_at),
+        "lastModified": instant(end),
         "owner": device,
         "restriction": {"period": {"end": instant(result.deadline)}},
     }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
+from pydicom.tag import Tag
 
 from consumers.fhir.bundle import failure
 from consumers.fhir.known import NOTHING
-from consumers.fhir.links import without_header
+from consumers.fhir.links import study_time, without_header
 from consumers.fhir.outcomes import personal_values
 from schemas.errors import InvalidMessage
 from schemas.events import (
@@ -200,6 +203,39 @@ def test_local_time_without_a_zone_is_only_a_date() -> None:
     assert of_type(delivered(result, header), "ImagingStudy")[0]["started"] == "2026-11-22T09:30:00+02:00"
 
 
+@pytest.mark.parametrize(
+    ("day", "clock", "zone", "started"),
+    [
+        ("2026115", "", "", None),
+        ("20260230", "093000", "+0200", None),
+        ("00000000", "", "", None),
+        ("2026-1-5", "", "", None),
+        ("\u0662\u0660\u0662\u0666\u0661\u0661\u0662\u0662", "", "", None),
+        ("20261122", "\u0661\u0662\u0663\u0660\u0660\u0660", "+0200", "2026-11-22"),
+        ("20261122", "246000", "+0200", "2026-11-22"),
+        ("20261122", "093000", "+1430", "2026-11-22"),
+        ("20261122", "093000.123456", "+1400", "2026-11-22T09:30:00+14:00"),
+        ("20261122", "093000", "-1200", "2026-11-22T09:30:00-12:00"),
+    ],
+)
+def test_a_study_begins_when_its_date_can_be_read(day: str, clock: str, zone: str, started: str | None) -> None:
+    header = Dataset()
+    for keyword, vr, value in (
+        ("StudyDate", "DA", day),
+        ("StudyTime", "TM", clock),
+        ("TimezoneOffsetFromUTC", "SH", zone),
+    ):
+        header.add(DataElement(Tag(keyword), vr, value, validation_mode=IGNORE))
+    assert study_time(header) == started
+
+
+def test_a_period_does_not_end_before_it_starts() -> None:
+    result = results.result_with_findings()
+    late = replace(result, task_created_at=result.occurred_at + timedelta(seconds=2))
+    (task,) = of_type(delivered(late), "Task")
+    assert task["executionPeriod"]["start"] == task["executionPeriod"]["end"] == task["lastModified"]
+
+
 def test_the_model_has_its_unique_device_identifier() -> None:
     def carrier(udi: str) -> dict[str, Any]:
         model: ModelIdentity = replace(results.model(), udi=udi)
@@ -287,3 +323,5 @@ def test_personal_values_are_known_by_name() -> None:
     for kinds in (("Task",), ("Observation",), ("ImagingStudy",)):
         found = personal_values(resource for kind in kinds for resource in of_type(bundle, kind))
         assert {str(header.PatientID), str(header.AccessionNumber)} <= found
+    told = {"reference": "Patient/4711", "display": "Шевченко Олена"}
+    assert {"4711", "Шевченко Олена"} <= personal_values([{"resourceType": "Observation", "subject": told}])

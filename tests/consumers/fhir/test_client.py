@@ -164,6 +164,16 @@ def test_a_search_is_a_form_and_says_no_identifier_in_its_address(server: tuple[
         client.search("Patient", "identifier", [r"urn:x|Ж\,7", "|2"])
 
 
+def test_matches_that_fill_more_than_a_page_are_asked_for_in_parts(server: tuple[FhirClient, Script]) -> None:
+    client, script = server
+    found = {"resource": {"resourceType": "Task", "id": "7"}}
+    further = [{"relation": "next", "url": "http://elsewhere.example/page2"}]
+    script.answer(200, {"type": "searchset", "link": further, "entry": [found]})
+    assert client.search("Task", "identifier", ["a", "b", "c"]) == [found["resource"]]
+    asked = [parse_qs(body.decode())["identifier"][0] for *_, body in script.asked]
+    assert asked == ["a,b,c", "a", "b,c", "b", "c"]
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 501])
 def test_what_is_optional_may_not_be_offered(server: tuple[FhirClient, Script], status: int) -> None:
     client, script = server
