@@ -88,7 +88,7 @@ def _request(entry: Any, where: str) -> Request:
 def _version(tag: object, where: str) -> int | None:
     if tag is None:
         return None
-    match = re.fullmatch(r'(?:W/)?"(\d+)"', str(tag))
+    match = re.fullmatch(r'(?:W/)?"([0-9]{1,18})"', str(tag))
     if match is None:
         raise FhirRefusal(400, "value", 'ifMatch must be W/"version": correct it', f"{where}.request.ifMatch")
     return int(match[1])

@@ -21,6 +21,8 @@ MOST_VALUES: Final = 200
 #: What every type understands beside its own parameters; ``_after`` is this server's own page mark.
 COMMON: Final = ("_id", "_lastUpdated", "_count", "_after", "_format", "_summary")
 _INSTANT: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(\d{4}(?:-\d\d(?:-\d\d(?:T.+)?)?)?)")
+#: System and value on both sides of the first bar that is not escaped; a backslash may be escaped before it.
+_BAR: Final = re.compile(r"((?:[^\\|]|\\.)*)\|(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _condition(resource_type: str, name: str, value: str) -> Condition | None:
 
 def split(value: str) -> list[str]:
     r"""Values of an *or* list; ``\,`` ``\|`` ``\$`` and ``\\`` stand for themselves (FHIR R4 3.1.1.4.0.2)."""
-    items = [item for item in re.findall(r"(?:[^\\,]|\\.)+", value) if item]
+    items = [item for item in re.findall(r"(?:[^\\,]|\\.)+", value, re.DOTALL) if item]
     if not items:
         raise FhirRefusal(400, "value", "a search parameter has no value: give one or leave it out")
     if len(items) > MOST_VALUES:
@@ -149,10 +151,10 @@ def _unescape(text: str) -> str:
 
 
 def _token(item: str) -> Condition:
-    parts = [_unescape(part) for part in re.split(r"(?<!\\)\|", item, maxsplit=1)]
-    if len(parts) == 1:
-        return Condition("value = ?", (parts[0],))
-    system, value = parts
+    found = _BAR.fullmatch(item)
+    if found is None:
+        return Condition("value = ?", (_unescape(item),))
+    system, value = map(_unescape, found.groups())
     if not value:
         return Condition("system = ?", (system,))
     return Condition("value = ? AND system = ?", (value, system))
@@ -211,9 +213,10 @@ def _span(text: str) -> tuple[int, int] | None:
             first = datetime(year, month, 1, tzinfo=UTC)
             later = year * 12 + month - 1 + (1 if len(text) == 7 else 12)
             end = datetime(later // 12, later % 12 + 1, 1, tzinfo=UTC)
-    except ValueError:
+        return _millis(first), _millis(end)
+    except (ValueError, OverflowError):
+        # the last day of the calendar has none after it
         return None
-    return _millis(first), _millis(end)
 
 
 def _millis(moment: datetime) -> int:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from consumers.fhir.identity import token
 from dashboards.fhir import query
 from dashboards.fhir.outcome import FhirRefusal
 from dashboards.fhir.store import FhirStore
@@ -138,3 +139,17 @@ def test_counting_returns_no_resources(filled: FhirStore) -> None:
     for given in (("_summary", "count"), ("_count", "0")):
         page = filled.search(query.parse("Observation", [given]))
         assert (page.total, page.matches, page.after) == (3, (), None)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31", "9999-12", "9999", "9999-12-31T23:59:59Z", "0000", "2026-13"])
+def test_the_ends_of_the_calendar_are_no_dates_to_search_by(moment: str) -> None:
+    with pytest.raises(FhirRefusal, match="_lastUpdated"):
+        query.parse("Observation", [("_lastUpdated", moment)])
+
+
+@pytest.mark.parametrize("system", ["urn:x", "urn:x\\", "a,b", "a$b|c"])
+def test_any_identifier_is_found_by_its_token(store: FhirStore, system: str) -> None:
+    for value in ("7", "Ж,7", "a|b", "\\", "1\\|2", "line\\\nend", "$"):
+        named = {"system": system, "value": value}
+        store.transact(transaction(create(observation(value, identifier=[named]))))
+        assert found(store, "Observation", ("identifier", token(named))) == [value]

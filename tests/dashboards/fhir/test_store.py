@@ -188,3 +188,10 @@ def test_the_same_criteria_twice_do_not_make_two_resources(store: FhirStore, met
 def test_a_status_that_is_no_code_is_refused(store: FhirStore) -> None:
     wrong = observation() | {"status": ["preliminary"]}
     assert refused(store, create(wrong)).status == 422
+
+
+@pytest.mark.parametrize("tag", ["1", 'W/"x"', f'W/"{"9" * 5000}"', 'W/"١"', 7, ""])
+def test_what_is_no_version_is_refused(store: FhirStore, tag: object) -> None:
+    entry = update(observation(), path="7")
+    entry["request"]["ifMatch"] = tag
+    assert refused(store, entry).status == 400
