@@ -38,7 +38,7 @@ def adjudicate(
     Raises
     ------
     InvalidMessage
-        A measurement is amended that the finding does not have, or a negative answer is.
+        A measurement is amended that the finding does not have, or has twice; or a negative answer is.
     """
     # events have milliseconds, and the verdict is compared with its own form from the log
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
@@ -80,9 +80,15 @@ def _judged(finding: Finding, request: VerdictRequest) -> Finding:
 
 def _amended(finding: Finding, amendment: Amendment) -> Finding:
     values = {one.code: one.value for one in amendment.measurements}
-    unknown = values.keys() - {one.code.value for one in finding.measurements}
+    known = [one.code.value for one in finding.measurements]
+    unknown = values.keys() - set(known)
     if unknown:
         raise InvalidMessage(f"the finding has no measurement {', '.join(sorted(unknown))}: see GET /tasks")
+    unclear = [code for code in values if known.count(code) > 1]
+    if unclear or len(values) != len(amendment.measurements):
+        raise InvalidMessage(
+            "one concept is there more than once, in the finding or in the request: reject the finding instead"
+        )
     measurements = tuple(
         replace(one, value=values[one.code.value]) if one.code.value in values else one
         for one in finding.measurements

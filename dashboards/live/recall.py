@@ -12,7 +12,7 @@ from dashboards.live.reviews import Place
 from producers.kafka import consumer_config, kafka_errors, new_consumer
 from producers.messages import bytes_of
 from schemas.codec import Codec
-from schemas.errors import DestinationUnavailable
+from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import Event
 from schemas.settings import KafkaSettings
 
@@ -43,9 +43,9 @@ class Recall:
         Raises
         ------
         DestinationUnavailable
-            Kafka did not give it in time, or no longer has it.
+            Kafka did not give it in time.
         InvalidMessage
-            It cannot be decoded.
+            It cannot be decoded, or Kafka no longer has it: asking again is of no use.
         """
         with self._lock, kafka_errors("read a message again"):
             if self._consumer is None:
@@ -65,6 +65,11 @@ class Recall:
                 self._consumer.close()
 
     def _value(self, consumer: Consumer, place: Place) -> bytes:
+        first, _ = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=_LONGEST_S)
+        if place.offset < first:
+            raise InvalidMessage(
+                f"{place.topic}[{place.partition}]@{place.offset} is past its retention: run the task again"
+            )
         until = time.monotonic() + _LONGEST_S
         while time.monotonic() < until:
             message = consumer.poll(0.1)
@@ -75,6 +80,5 @@ class Recall:
                 break
             return bytes_of(value) or b""
         raise DestinationUnavailable(
-            f"Kafka does not give {place.topic}[{place.partition}]@{place.offset}: "
-            "check that the broker is up and that the message is not past its retention"
+            f"Kafka does not give {place.topic}[{place.partition}]@{place.offset}: check that the broker is up"
         )

@@ -31,6 +31,8 @@ _CONFLICT: Final[dict[int | str, dict[str, Any]]] = {
 
 #: Each verdict is told with all that were given before it, so they are taken in one after the other.
 _one_at_a_time: Final = threading.Lock()
+#: How long a verdict waits for those before it.
+_PATIENCE_S: Final = 5.0
 
 
 @router.post(
@@ -43,7 +45,12 @@ def judge(finding_id: str, request: VerdictRequest, context: Context, response: 
 
     Sent again, the same verdict changes nothing. A later verdict on the same finding replaces it.
     """
-    with _one_at_a_time:
+    # while Kafka is away each takes its time, and whoever waits keeps a thread from all other requests
+    if not _one_at_a_time.acquire(timeout=_PATIENCE_S):
+        raise HTTPException(
+            503, "verdicts before this one wait for Kafka: send it again", {"retry-after": _RETRY_S}
+        )
+    try:
         review = _review(context, _task(context, request.task_id), finding_id)
         try:
             result = _result(context, review)
@@ -56,6 +63,8 @@ def judge(finding_id: str, request: VerdictRequest, context: Context, response: 
             raise HTTPException(503, str(error), {"retry-after": _RETRY_S}) from error
         # the next verdict must see this one, however long the way through the log is
         context.view.apply(given)
+    finally:
+        _one_at_a_time.release()
     return verdict_of(given)
 
 
@@ -93,7 +102,10 @@ def _review(context: ApiContext, task: TaskView, finding_id: str) -> Review:
 def _result(context: ApiContext, review: Review) -> InferenceResult:
     if review.place is None:
         raise DestinationUnavailable("the result is not at hand: try again when GET /health/ready says so")
-    event = context.recall(review.place)
+    try:
+        event = context.recall(review.place)
+    except InvalidMessage as error:
+        raise HTTPException(409, f"the result cannot be read again: {error}") from error
     if not isinstance(event, InferenceResult) or event.event_id != review.result_id:
         raise DestinationUnavailable("the log has another event in the place of the result: restart the API")
     return event

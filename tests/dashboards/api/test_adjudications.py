@@ -9,8 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from dashboards.api.routes import adjudications
+from dashboards.live.reviews import Place
 from schemas.codec import Codec
-from schemas.events import Adjudication, Decision, InferenceResult, Laterality, ResultOutcome
+from schemas.errors import InvalidMessage
+from schemas.events import Adjudication, Decision, Event, InferenceResult, Laterality, ResultOutcome
 from schemas.ids import event_id
 from schemas.topics import Topic
 from tests.dashboards.api.conftest import Service
@@ -186,3 +189,57 @@ async def test_without_kafka_a_verdict_is_not_given(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     service.kafka_is_away = False
     assert (await client.post("/findings/second/adjudication", json=body(story))).status_code == 201
+
+
+async def test_what_is_past_its_retention_cannot_be_judged(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    def gone(place: Place) -> Event:
+        raise InvalidMessage(f"{place.topic}@{place.offset} is past its retention: run the task again")
+
+    service.reader = gone
+    answer = await client.post("/findings/second/adjudication", json=body(story))
+    assert (answer.status_code, answer.headers["content-type"]) == (409, PROBLEM)
+    assert "retention" in answer.json()["detail"]
+    assert service.published == []
+
+
+async def test_who_waits_too_long_for_others_is_told_so(
+    client: httpx.AsyncClient, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjudications, "_PATIENCE_S", 0.05)
+    with adjudications._one_at_a_time:
+        answer = await client.post("/findings/second/adjudication", json=body(story))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert (await client.post("/findings/second/adjudication", json=body(story))).status_code == 201
+
+
+async def test_a_measurement_that_is_there_twice_is_not_amended_by_its_concept(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    result = with_two_findings(story)
+    first, second = result.findings
+    twice = replace(second, measurements=second.measurements[:1] * 2)
+    service.read(replace(result, findings=(first, twice)))
+    once = [{"code": twice.measurements[0].code.value, "value": 1}]
+    for name, measurements in (("second", once), (first.finding_id, once * 2)):
+        request = body(story, "amended", amended={"measurements": measurements})
+        answer = await client.post(f"/findings/{name}/adjudication", json=request)
+        assert (answer.status_code, answer.headers["content-type"]) == (409, PROBLEM)
+        assert "more than once" in answer.json()["detail"]
+    assert service.published == []
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "NaN", "1e999", '"a\\u0000b"', "[1]", '"' + "я" * 2001 + '"'])
+async def test_texts_and_numbers_of_no_use_are_problems(
+    service: Service, client: httpx.AsyncClient, story: Story, text: str
+) -> None:
+    for part in (f'"comment": {text}', f'"reviewer": {text}', f'"decision": {text}'):
+        content = f'{{"task_id": "{story.task_id}", "decision": "confirmed", "reviewer": "o.koval", {part}}}'
+        answer = await client.post(
+            "/findings/second/adjudication", content=content, headers={"content-type": "application/json"}
+        )
+        if answer.status_code == 201 and "comment" in part:  # a control character in a comment is a text
+            assert "u0000" in text
+            continue
+        assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
