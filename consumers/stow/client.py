@@ -20,7 +20,7 @@ from consumers.stow.batches import batches, halves
 from consumers.stow.retrieved import TooLarge, Unreadable, instance
 from consumers.stow.sameness import differs_at
 from consumers.stow.standing import ABSENT, OURS, Standing
-from consumers.stow.web import DicomWeb, NoAnswer
+from consumers.stow.web import Answer, DicomWeb, NoAnswer
 from producers.claim_check import header_of
 from producers.dicomweb.multipart import closing, part_head
 from schemas.errors import TransientFailure
@@ -97,7 +97,7 @@ class StowClient:
                 standing = self._standing(item, compare=not verdict.is_believed(status, answer, uid))
             yield verdict.outcome(status, answer, item, self.instance_url(item), standing)
 
-    def _post(self, objects: Sequence[RenderedObject]) -> httpx.Response:
+    def _post(self, objects: Sequence[RenderedObject]) -> Answer:
         try:
             return self._posted(objects)
         except NoAnswer as error:
@@ -107,7 +107,7 @@ class StowClient:
                 f"{error}; it answers other requests, so what it was doing with these instances is in its log"
             ) from error
 
-    def _posted(self, objects: Sequence[RenderedObject]) -> httpx.Response:
+    def _posted(self, objects: Sequence[RenderedObject]) -> Answer:
         boundary = uuid.uuid4().hex
         head = part_head(boundary, {"Content-Type": "application/dicom"})
         end = closing(boundary)
@@ -140,7 +140,9 @@ class StowClient:
             try:
                 # in another transfer syntax it is somewhat larger at most: ours are not compressed
                 theirs = instance(
-                    response.headers.get("Content-Type", ""), response.iter_bytes(), 2 * len(item.data) + (1 << 20)
+                    response.headers.get("Content-Type", ""),
+                    self._web.pieces(response),
+                    2 * len(item.data) + (1 << 20),
                 )
             except TooLarge:
                 return Standing(is_there=True, differs_at="its size")

@@ -1,14 +1,17 @@
 """Requests to a DICOMweb service → answers, or an error that says what the runtime must do.
 
 Connections are reused; safe to use from several threads. A request whose connection breaks is sent once more at
-once, as the PACS may have closed an idle one; nothing else is retried here.
+once, as the PACS may have closed an idle one; nothing else is retried here. Guarantee: an answer that trickles or
+does not end is given up, and what is for the PACS goes to it, whatever proxy the environment names.
 """
 
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +24,9 @@ from consumers.stow.answer import documents
 from schemas.errors import ConfigurationError, DestinationUnavailable, ScanstreamError, TransientFailure
 
 _CONNECT_TIMEOUT_S: Final = 5.0
+#: How many times ``timeout_s`` an answer may take, and how many bytes it may have.
+_PATIENCE: Final = 4
+_LARGEST: Final = 64 * 1024 * 1024
 #: A study that no PACS has: a search for it is cheap and returns nobody's data.
 _NO_STUDY: Final = "2.25.0"
 _NOTHING: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND})
@@ -39,6 +45,15 @@ class NoAnswer(DestinationUnavailable):
     """The PACS took the request and says nothing; whether it answers others must be asked."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response that was read to its end."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
+
+
 class DicomWeb:
     """Connection to one DICOMweb service.
 
@@ -49,13 +64,15 @@ class DicomWeb:
     auth
         User name and password (RFC 7617), or ``None``.
     timeout_s
-        Longest wait for a piece of an answer, in seconds.
+        Longest wait for a piece of an answer, in seconds; the whole may take 4 times as long.
     agent
         ``User-Agent``, so that the log of the PACS says who wrote.
     now
         Clock, for ``Retry-After`` dates.
     tls
         Whose certificates are trusted, and ours; ``None`` trusts what httpx does.
+    clock
+        Seconds that never run backwards.
 
     Raises
     ------
@@ -71,11 +88,14 @@ class DicomWeb:
         agent: str = "scanstream",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not is_http_url(root):
             raise ConfigurationError(f"SCANSTREAM_STOW_PACS_URL is {root!r}: set it to an http or https URL")
         self.root = root.rstrip("/")
         self._now = now
+        self._clock = clock
+        self._timeout_s = timeout_s
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S))
         headers = {"Accept": "application/dicom+json", "User-Agent": agent}
         self._http = httpx.Client(
@@ -83,7 +103,8 @@ class DicomWeb:
             timeout=timeout,
             headers=headers,
             follow_redirects=False,
-            verify=True if tls is None else tls,
+            verify=httpx.create_ssl_context() if tls is None else tls,
+            trust_env=False,
         )
 
     def send(
@@ -94,7 +115,7 @@ class DicomWeb:
         headers: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
         content: Callable[[], Iterator[bytes]] | None = None,
-    ) -> httpx.Response:
+    ) -> Answer:
         """Send one request, and read the whole answer.
 
         Parameters
@@ -109,15 +130,19 @@ class DicomWeb:
         DestinationUnavailable
             The PACS cannot be reached.
         NoAnswer
-            It does not answer in time.
+            It does not answer in time, or its answer does not end.
         TransientFailure
             It breaks the connection twice.
         """
 
-        def once() -> httpx.Response:
+        def once() -> Answer:
             body = None if content is None else content()
-            with _failures():
-                return self._http.request(method, self.root + path, headers=headers, params=params, content=body)
+            url = self.root + path
+            with (
+                _failures(),
+                self._http.stream(method, url, headers=headers, params=params, content=body) as response,
+            ):
+                return Answer(response.status_code, response.headers, self._content(response))
 
         try:
             return once()
@@ -129,6 +154,14 @@ class DicomWeb:
         """Answer to a GET whose body is not read yet; raises as :meth:`send`, also while it is read."""
         with _failures(), self._http.stream("GET", self.root + path, headers=headers) as response:
             yield response
+
+    def pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        """Body of an answer piece by piece; raises :class:`NoAnswer` where it takes too long as a whole."""
+        until = self._clock() + _PATIENCE * self._timeout_s
+        for piece in response.iter_bytes():
+            if self._clock() > until:
+                raise NoAnswer("the answer of the PACS does not end: look for what is in between, and its load")
+            yield piece
 
     def search(self, path: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
         """DICOM JSON objects of a search or of metadata (PS3.18 10.6, 10.4.1.1.2).
@@ -154,7 +187,7 @@ class DicomWeb:
             )
         return found
 
-    def require(self, response: httpx.Response) -> None:
+    def require(self, response: httpx.Response | Answer) -> None:
         """Make sure that an answer is not one that every request would get.
 
         Raises
@@ -181,6 +214,16 @@ class DicomWeb:
         self.require(response)
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise DestinationUnavailable(f"the PACS answers {response.status_code} to a search: check its log")
+
+    def _content(self, response: httpx.Response) -> bytes:
+        content = bytearray()
+        for piece in self.pieces(response):
+            content += piece
+            if len(content) > _LARGEST:
+                raise NoAnswer(
+                    f"the PACS answers with more than {_LARGEST >> 20} MiB of text: look for what is in between"
+                )
+        return bytes(content)
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -77,6 +78,37 @@ def test_a_pacs_that_hangs_on_one_result_is_not_away(pacs: ScriptedPacs) -> None
     with connected(pacs, timeout_s=0.3) as client, pytest.raises(TransientFailure, match="answers other requests"):
         client.store([SR])
     released.set()
+
+
+@pytest.mark.parametrize("body", [b"x" * 1000, b"x" * 10_000_000])
+def test_an_answer_that_does_not_end_is_given_up(pacs: ScriptedPacs, body: bytes) -> None:
+    gone = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while not gone.wait(0.02):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(body), body))
+
+    def script(request: Request) -> Answer:
+        if request.method == "POST":
+            raise Misbehave(drip)
+        return Answer(200, b"[]")
+
+    pacs.script = script
+    with connected(pacs, timeout_s=0.1) as client, pytest.raises(TransientFailure, match="answers other requests"):
+        client.store([SR])
+    gone.set()
+
+
+def test_proxies_of_the_environment_are_not_asked(pacs: ScriptedPacs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    answering(pacs, Answer(200, stored("1.5")))
+    with connected(pacs) as client:
+        assert client.store([SR])[0].status is DeliveryStatus.STORED
 
 
 def test_a_pacs_that_is_not_there_is_away() -> None:
