@@ -52,7 +52,8 @@ def is_public(address: Address) -> bool:
 def is_allowed(address: Address, *, allow_private: bool) -> bool:
     """Whether a callback may go to an address.
 
-    Those where clouds answer with credentials (link-local ones above all), multicast and the like are never allowed.
+    Those where clouds answer with credentials (link-local ones above all), multicast and the like are
+    never allowed.
     """
     if allow_private:
         return not any(_is_never(one) for one in _meant(address))

@@ -21,6 +21,10 @@ from consumers.destination import SourceUnavailable
 from producers.retry_after import retry_after_s
 
 _BEGINNING_BYTES: Final = 256
+#: Share of the time for a connection; what is left is for the next address of a name, or for the exchange.
+_CONNECT_SHARE: Final = 0.4
+#: Addresses of one name that are tried.
+_MOST_ADDRESSES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ class CallbackClient:
         PermanentRejection
             Its name leads to an address that may not be called.
         """
-        addresses = checked(endpoint.host, endpoint.port, self._resolver, allow_private=self._allow_private)
+        found = checked(endpoint.host, endpoint.port, self._resolver, allow_private=self._allow_private)
+        addresses = found[:_MOST_ADDRESSES]
         for number, address in enumerate(addresses, 1):
             try:
                 return asyncio.run(self._exchange(endpoint, address, headers, body))
@@ -103,13 +108,15 @@ class CallbackClient:
         port = None if endpoint.url.port is None else f":{endpoint.url.port}"
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         fields = {"Host": f"{host}{port or ''}", "Content-Type": "application/json", "User-Agent": self._agent}
+        # shorter than the whole, which would end first and leave the next address untried
+        timeout = httpx.Timeout(self._timeout_s, connect=self._timeout_s * _CONNECT_SHARE)
         request = httpx.Request(
             "POST",
             endpoint.url.copy_with(host=address),
             headers=fields | headers,
             content=body,
             # the certificate must be of the name, though the connection goes to the address
-            extensions={"sni_hostname": endpoint.host, "timeout": httpx.Timeout(self._timeout_s).as_dict()},
+            extensions={"sni_hostname": endpoint.host, "timeout": timeout.as_dict()},
         )
         async with asyncio.timeout(self._timeout_s), httpx.AsyncHTTPTransport(verify=self._context) as transport:
             response = await transport.handle_async_request(request)

@@ -2,7 +2,8 @@
 
 Most urgent first, then oldest. Within a study strictly in order: a result waits while an earlier one of its study
 is under way, waits for its retry, or has just been sent to the retry topic and has not come back yet; the earlier
-one is then as urgent as what waits for it. Choosing takes the same short time whether ten or a hundred thousand wait.
+one is then as urgent as what waits for it. Choosing takes the same short time whether ten or a hundred thousand
+wait.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,20 @@ def test_a_name_that_leads_elsewhere_at_the_second_question_is_asked_only_once()
 def test_a_second_address_is_tried_where_the_first_does_not_answer() -> None:
     with requester() as server:
         both = client(resolver=lambda host, port: ["127.0.0.77", "127.0.0.1"])
+        assert both.post(endpoint_of(f"http://ris.example:{server.port}/"), HEADERS, b"{}").status == 200
+
+
+def test_a_second_address_is_tried_where_the_first_swallows_every_packet() -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(requester())
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.77", server.port))
+        full.listen(0)
+        for _ in range(3):  # a queue that is full answers nothing more
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.77", server.port))
+        both = client(timeout_s=1.0, resolver=lambda host, port: ["127.0.0.77", "127.0.0.1"])
         assert both.post(endpoint_of(f"http://ris.example:{server.port}/"), HEADERS, b"{}").status == 200
 
 
