@@ -27,7 +27,13 @@ from streams.dead_letters import BRAKE
 from streams.findings.connection import brokers, credentials
 from streams.findings.fan_out import FanOut, FindingMessage, fan_out
 from streams.findings.progress import Progress
-from streams.findings.transport import CommittedConsumer, CommittedTransport, faust_log, partition_of
+from streams.findings.transport import (
+    CommittedConsumer,
+    CommittedTransport,
+    OrderedProducer,
+    faust_log,
+    partition_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +178,8 @@ class Findings:
                 log.warning("finding too large for its topic", extra=fields(at=where, reason=str(error)))
                 return
             except (KafkaError, ProducerSendError, NotReady) as error:
+                if cast(OrderedProducer, self.app.producer).has_died:
+                    raise  # waiting would last for ever: the app is built anew, with another client
                 if not waiting:
                     log.warning("waiting for Kafka", extra=fields(at=where, reason=type(error).__name__))
                 waiting = True

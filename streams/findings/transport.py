@@ -104,6 +104,12 @@ class OrderedProducer(driver.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the client has stopped sending for good: what ended its task is raised at each later message."""
+        sender = self._producer._sender.sender_task if self._producer is not None else None
+        return sender is not None and sender.done()
+
 
 class CommittedTransport(driver.Transport):
     """Transport of strict readers."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped] # ships no types
 
 from producers.process import Process
 from schemas import registry
@@ -17,7 +18,7 @@ from schemas.topics import Topic
 from streams.dead_letters import BRAKE
 from streams.findings import app as findings_app
 from streams.findings.app import Findings
-from tests.consumers.results import result_without_findings
+from tests.consumers.results import result_with_findings, result_without_findings
 
 
 class Registry:
@@ -51,6 +52,27 @@ async def test_a_registry_that_is_away_is_waited_for(tmp_path: Path, monkeypatch
     codec = Codec(away)
     await made(tmp_path, codec)._handle(message(codec.encode(result_without_findings())))
     assert away.asked == 4
+
+
+async def test_a_client_that_has_died_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_app, "RETRY_S", 0.0)
+
+    class Producer:
+        tries = 0
+
+        @property
+        def has_died(self) -> bool:
+            return self.tries == 3
+
+        async def send(self, *_: object) -> None:
+            self.tries += 1
+            raise KafkaError
+
+    findings = made(tmp_path, Codec())
+    monkeypatch.setattr(findings.app, "_producer", Producer())
+    with pytest.raises(KafkaError):
+        await findings._handle(message(Codec().encode(result_with_findings())))
+    assert findings.app.producer.tries == 3  # type: ignore[attr-defined] # the one above
 
 
 async def test_many_messages_in_a_row_that_nobody_understands_end_the_process(tmp_path: Path) -> None:

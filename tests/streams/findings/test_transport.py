@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped] # ships no types
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped] # ships no types
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -17,7 +18,7 @@ from schemas.codec import Codec
 from schemas.ids import event_id
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
-from streams.findings.transport import CommittedConsumer, CommittedThread, partition_of
+from streams.findings.transport import CommittedConsumer, CommittedThread, OrderedProducer, partition_of
 from tests.consumers.results import result_with_findings
 
 PARTITION = TP(Topic.RESULTS.value, 0)
@@ -72,6 +73,22 @@ async def test_without_any_partition_the_next_assignment_seeks(monkeypatch: pyte
 
 def test_a_key_goes_to_the_partition_that_librdkafka_chooses() -> None:
     assert partition_of(b"1.2.3", [5, 3, 1, 0, 2, 4], []) == crc32(b"1.2.3") % 6
+
+
+@pytest.mark.integration
+async def test_a_client_that_stopped_sending_for_good_is_noticed(kafka_settings: KafkaSettings) -> None:
+    producer = OrderedProducer.__new__(OrderedProducer)
+    producer._producer = client = AIOKafkaProducer(
+        bootstrap_servers=kafka_settings.bootstrap_servers, enable_idempotence=True
+    )
+    await client.start()
+    try:
+        assert not producer.has_died
+        client._sender.sender_task.cancel()
+        await asyncio.wait([client._sender.sender_task], timeout=30.0)
+        assert producer.has_died
+    finally:
+        await client.stop()
 
 
 @pytest.mark.integration
