@@ -28,6 +28,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
+from producers.direct import direct_client, direct_session
 from producers.retry_after import retry_after_s
 from producers.tolerance import read_without_validation
 from schemas.errors import DestinationUnavailable, InvalidMessage, TransientFailure
@@ -92,7 +93,7 @@ class ClaimCheck:
         read_without_validation()
         connect_s = min(timeout_s, _CONNECT_TIMEOUT_S)
         self._timeouts_s = (connect_s, timeout_s)
-        self._http = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=connect_s))
+        self._http = direct_client(httpx.Timeout(timeout_s, connect=connect_s))
         self._local = threading.local()
 
     def __enter__(self) -> Self:
@@ -263,7 +264,7 @@ class ClaimCheck:
         clients: dict[str, DICOMwebClient] | None = getattr(self._local, "clients", None)
         if clients is None:
             clients = self._local.clients = {}
-            self._local.session = requests.Session()
+            self._local.session = direct_session()
         client = clients.get(root)
         if client is None:
             client = DICOMwebClient(
