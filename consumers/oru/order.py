@@ -8,7 +8,7 @@ from typing import Final
 from pydicom import Dataset
 
 from consumers.oru import status
-from consumers.oru.patient import first_item, provider, text_of
+from consumers.oru.patient import first_item, is_date, provider, text_of
 from producers.hl7.build import Field, Value, segment
 from producers.hl7.values import timestamp
 from schemas.events import Adjudication, Code, InferenceResult
@@ -18,8 +18,8 @@ _IMAGING_STUDY: Final = Code("18748-4", "LN", "Diagnostic imaging study")
 _RADIOLOGY: Final = "RAD"
 #: Coding schemes that PS3.16 table 8-1 and HL7 table 0396 name differently; all others are named alike.
 _SYSTEMS: Final = {"UMLS": "UML"}
-_TIME: Final = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
-_OFFSET: Final = re.compile(r"[+-]\d{4}")
+_TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d)?([0-5]\d)?(?:\.(\d{1,6}))?", re.ASCII)
+_OFFSET: Final = re.compile(r"[+-](?:0\d|1[0-4])[0-5]\d", re.ASCII)
 
 
 def coded(code: Code, language: Language) -> Value:
@@ -76,7 +76,7 @@ def obr(
 def study_time(header: Dataset) -> str | None:
     """TS of a study's begin; ``None`` where the header has no date."""
     date = text_of(header, "StudyDate")
-    if not re.fullmatch(r"\d{8}", date, re.ASCII):
+    if not is_date(date):
         return None
     time = re.fullmatch(_TIME, text_of(header, "StudyTime").replace(":", ""))
     if time is None:

@@ -5,6 +5,7 @@ Nothing is made up: what the header does not say is not said, and a date that is
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Final
 
 from pydicom import Dataset
@@ -66,7 +67,7 @@ def pid(header: Dataset, assigning_authority: str) -> str:
         1: "1",
         3: (identifier, None, None, _issuer(header) or namespace(assigning_authority), "MR"),
         5: names or _UNKNOWN_NAME,
-        7: born if _is_date(born) else None,
+        7: born if is_date(born) else None,
         8: sex if sex in _SEX else None,
     }
     return segment("PID", fields)
@@ -84,7 +85,9 @@ def pv1(header: Dataset) -> str | None:
 
 def provider(name: str) -> Value:
     """XCN of a doctor's PN, or ``None``; images carry no number of a doctor."""
-    family, given, middle, prefix, suffix = _components(name.partition("=")[0])
+    # a name may be there in ideographs only (PS3.5 6.2.1.1)
+    written = next((group for group in name.split("=") if group.strip("^ ")), "")
+    family, given, middle, prefix, suffix = _components(written)
     if not (family or given):
         return None
     return (None, family, given, middle, suffix, prefix)
@@ -133,5 +136,12 @@ def _issuer(header: Dataset) -> tuple[str | None, ...] | None:
     return (name,) if name else None
 
 
-def _is_date(text: str) -> bool:
-    return len(text) == 8 and text.isascii() and text.isdigit()
+def is_date(text: str) -> bool:
+    """Whether a DA is a day of the calendar; zeros, which stand for an unknown one, are not."""
+    if not (len(text) == 8 and text.isascii() and text.isdigit()):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

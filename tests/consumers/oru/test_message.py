@@ -60,6 +60,39 @@ def test_what_the_images_do_not_say_is_not_made_up() -> None:
     assert pid.value(3, 4) == "ЛІКАРНЯ"
 
 
+@pytest.mark.parametrize("date", ["00000000", "20010230", "20011301", "19000101-19001231", "2001", "٢٠٠١٠٣١٦"])
+def test_what_is_no_day_of_the_calendar_is_not_told(date: str) -> None:
+    message = told(result_with_findings(), about=header(PatientBirthDate=date, StudyDate=date))
+    pid = message.first("PID")
+    assert pid is not None
+    assert (pid.raw(7), obr_of(message).raw(7)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("clock", "zone", "told_as"),
+    [
+        ("1430", "", "200103161430"),
+        ("14", "+0200", "200103161400+0200"),
+        ("14:30:08", "", "20010316143008"),
+        ("993008", "+0200", "20010316"),
+        ("146008", "", "20010316"),
+        ("143008", "+9999", "20010316143008"),
+        ("١٤٣٠٠٨", "", "20010316"),
+    ],
+)
+def test_a_time_that_is_none_is_not_told(clock: str, zone: str, told_as: str) -> None:
+    about = header(StudyDate="20010316", StudyTime=clock, TimezoneOffsetFromUTC=zone)
+    assert obr_of(told(result_with_findings(), about=about)).raw(7) == told_as
+
+
+def test_a_doctor_whose_name_is_in_ideographs_only_is_told() -> None:
+    visit = told(result_with_findings(), about=header(ReferringPhysicianName="=山田^太郎=やまだ^たろう")).first(
+        "PV1"
+    )
+    assert visit is not None
+    assert visit.raw(8) == "^山田^太郎"
+
+
 def test_images_without_a_patient_id_cannot_be_reported() -> None:
     with pytest.raises(InvalidMessage, match="PID-3"):
         told(result_with_findings(), about=header(PatientID=" "))
