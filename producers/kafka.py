@@ -8,6 +8,7 @@ makes outputs and consumer offsets visible together or not at all (KIP-98, KIP-4
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -30,6 +31,9 @@ Config = dict[str, str | int | float | bool]
 #: A dead member of a group is noticed after this long; a restarted one (static membership) takes over at once.
 SESSION_TIMEOUT_MS: Final = 10_000
 TRANSACTION_TIMEOUT_MS: Final = 15_000
+
+#: How long Kafka may take to note the offsets of a transaction, in seconds.
+_OFFSETS_S: Final = 10.0
 
 #: Let the partitioner choose from the key (librdkafka's ``RD_KAFKA_PARTITION_UA``).
 BY_KEY: Final = -1
@@ -167,10 +171,11 @@ class EventPublisher:
         self._codec = codec
         self._source = source
         self._telemetry = telemetry
-        config = producer_config(settings, source.rpartition("/")[2], transactional_id)
-        self._producer = Producer(dict(config), logger=_librdkafka_log())
+        self._config = producer_config(settings, source.rpartition("/")[2], transactional_id)
+        self._producer = self._client()
         self._failed: KafkaError | None = None
         self._abort_pending = False
+        self._stuck = False
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Register the transactional id: ends what a predecessor left open and fences it.
@@ -182,6 +187,22 @@ class EventPublisher:
         """
         with kafka_errors("start transactions"):
             self._producer.init_transactions(timeout_s)
+
+    def renew(self, timeout_s: float) -> None:
+        """Begin anew with another client; what the one before left open is ended by the new registration.
+
+        Raises
+        ------
+        DestinationUnavailable
+            No broker answered in time; try again.
+        """
+        self._producer = self._client()
+        self._failed = None
+        self._abort_pending = self._stuck = False
+        self.start(timeout_s)
+
+    def _client(self) -> Producer:
+        return Producer(dict(self._config), logger=_librdkafka_log())
 
     def publish(
         self, topic: Topic, key: str, event: Event, traceparent: str | None = None, partition: int = BY_KEY
@@ -250,6 +271,8 @@ class EventPublisher:
         PermanentRejection
             Another producer with the same transactional id took over: this process must end.
         """
+        if self._stuck:
+            self.renew(TRANSACTION_TIMEOUT_MS / 1000)
         if self._abort_pending:
             with kafka_errors("end the transaction before"):
                 self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
@@ -257,14 +280,45 @@ class EventPublisher:
         with kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
-            yield Transaction(self, self._producer)
+            yield Transaction(self)
             with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
                 self._producer.commit_transaction(TRANSACTION_TIMEOUT_MS / 1000)
         except BaseException:
             self._abort()
             raise
 
+    def send_offsets(self, offsets: list[TopicPartition], group: object) -> None:
+        """Add offsets to the transaction under way.
+
+        librdkafka waits for ever here, whatever time-out it is given, when the group's coordinator goes away at
+        this moment (its issue 5456). So a thread of its own waits, and a client that does not come back is left
+        behind: the next transaction begins with another one, which fences it.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka did not take them in time.
+        """
+        client, failed = self._producer, list[BaseException]()
+
+        def send() -> None:
+            try:
+                client.send_offsets_to_transaction(offsets, group, _OFFSETS_S)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+                failed.append(error)
+
+        thread = threading.Thread(target=send, name="send-offsets", daemon=True)
+        thread.start()
+        thread.join(_OFFSETS_S + 1.0)
+        if thread.is_alive():
+            self._stuck = True
+            raise DestinationUnavailable("Kafka did not take the offsets of a transaction in time")
+        if failed:
+            raise failed[0]
+
     def _abort(self) -> None:
+        if self._stuck:
+            return
         try:
             self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
         except KafkaException as error:
@@ -280,17 +334,17 @@ class EventPublisher:
 class Transaction:
     """What may be done inside a transaction."""
 
-    def __init__(self, publisher: EventPublisher, producer: Producer) -> None:
+    def __init__(self, publisher: EventPublisher) -> None:
         self.publish: Callable[..., None] = publisher.publish
         self.publish_raw: Callable[..., None] = publisher.publish_raw
-        self._producer = producer
+        self._publisher = publisher
 
     def consumed(self, offsets: Iterable[TopicPartition], consumer: Consumer) -> None:
         """Commit the consumer's offsets (of the next message to read) with this transaction (KIP-447)."""
         positions = list(offsets)
         if positions:
             with kafka_errors("send offsets"):
-                self._producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata(), 10.0)
+                self._publisher.send_offsets(positions, consumer.consumer_group_metadata())
 
 
 @contextmanager
