@@ -69,7 +69,7 @@ LANGUAGES: Final[Mapping[Language, Any]] = {
     Language.UKRAINIAN: CodedConcept("uk", "RFC5646", "Ukrainian"),
 }
 
-_ANATOMICAL_STRUCTURE: Final = CodedConcept("123037004", "SCT", "Anatomical Structure")
+_ANATOMICAL_STRUCTURE: Final = codes.SCT.AnatomicalStructure
 _ABNORMAL_STRUCTURE: Final = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
 
 #: Finding types whose segment is a normal structure: the segment is then the site, not the finding.
