@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-NPROC  := 2
+# Test files run side by side; most of their time is waiting for real services.
+TEST_PROCESSES ?= 3
 FUZZ   := PYTHONPATH=$(VENV)/fuzz nice $(BIN)/python -m tests.fuzz
 FUZZ_SECONDS ?= 30
 
@@ -50,11 +51,11 @@ type: setup  ## mypy --strict
 
 .PHONY: test-unit
 test-unit: setup  ## tests that start no service
-	$(BIN)/pytest -q -m "not integration"
+	$(BIN)/pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not integration"
 
 .PHONY: test-integration
 test-integration: setup  ## tests against real Kafka, Orthanc, validators, the whole stack
-	$(BIN)/pytest -q -m integration
+	$(BIN)/pytest -q -n $(TEST_PROCESSES) --dist loadfile -m integration
 
 .PHONY: contract
 contract: setup  ## freeze changed Avro schemas, write docs/ and the README table anew

@@ -48,7 +48,7 @@ def told(events: list[Any]) -> dict[str, Any]:
         view.apply(event)
     study = view.study("1.2.3")
     assert study is not None
-    return present.study(study, view.tasks_of(study), START).model_dump(mode="json")
+    return present.study(study, view.tasks_of(study), START, view.reviews.find).model_dump(mode="json")
 
 
 def shown(renderable: Any) -> str:
