@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from producers.kafka import EventPublisher, Transaction, consumer_config, kafka_errors, new_consumer
 from producers.messages import bytes_of, headers_of
+from producers.poll_errors import has_ended
 from producers.process import Process
 from schemas import headers
 from schemas.codec import Codec
@@ -236,7 +237,7 @@ class _Session:
         """A broker that went away comes back by itself; anything else needs a new start."""
         if error.code() in _PASSING:
             return
-        if error.fatal() or error.code() in _EVICTED:
+        if has_ended(error):
             self.evicted = True
             raise PermanentRejection(
                 f"another process took the place of {self._task.process.instance} in the group: "
@@ -302,7 +303,6 @@ _PASSING: Final = frozenset(
 )
 
 #: The broker gave our place in the group to a newer process of the same name (KIP-345).
-_EVICTED: Final = frozenset({KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID})
 
 
 def _record(transaction: Transaction, item: Assigned, change: Change) -> None:

@@ -24,6 +24,7 @@ from consumers.audit.store import AuditStore, connect
 from producers import topic_admin
 from producers.kafka import consumer_config, new_consumer
 from producers.messages import bytes_of, headers_of
+from producers.poll_errors import go_on_after
 from producers.process import Process
 from producers.schema_registry import codec_from
 from producers.telemetry import Telemetry
@@ -143,7 +144,7 @@ class AuditLoop:
     def _take(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            log.warning("Kafka reports an error", extra=fields(reason=error.str()))
+            go_on_after(error)
             return
         raw = raw_message(message)
         chain = (raw.topic, raw.partition)

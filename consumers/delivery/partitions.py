@@ -18,7 +18,7 @@ from consumers.delivery.ledger import Ledger
 from producers.committed import committed_offsets
 from producers.kafka import kafka_errors
 from producers.messages import bytes_of, headers_of
-from schemas.errors import PermanentRejection
+from producers.poll_errors import go_on_after
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -208,11 +208,5 @@ class Partitions:
             self._retries_unread.discard(place)
             if place in self._read_to and offset is not None:
                 self._read_to[place] = max(self._read_to[place], offset)
-        elif error.fatal():
-            raise PermanentRejection(
-                f"Kafka ended this consumer ({error.str()}): another process runs under the same name, "
-                "stop one of them or give each its own SCANSTREAM_NODE",
-                error.code(),
-            )
         else:
-            log.warning("Kafka reports", extra=fields(reason=error.str()))
+            go_on_after(error)

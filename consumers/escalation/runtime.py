@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from consumers.escalation import alarm
 from consumers.escalation.book import Book
@@ -24,6 +24,7 @@ from consumers.escalation.places import Places
 from consumers.escalation.routes import Routes
 from consumers.escalation.sender import Composer
 from producers.messages import bytes_of
+from producers.poll_errors import go_on_after
 from producers.process import Process
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection
@@ -145,7 +146,7 @@ class Runtime:
     def _accept(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            _judge(error)
+            go_on_after(error)
             return
         place = TopicPartition(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
         if not self._places.take(place):
@@ -248,20 +249,3 @@ class Runtime:
 def _to_the_millisecond(moment: datetime) -> datetime:
     """As events hold it: a restored notice equals the one that is under way."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _judge(error: KafkaError) -> None:
-    """A broker that went away comes back by itself; a place that was taken does not.
-
-    Raises
-    ------
-    PermanentRejection
-        Kafka ended this consumer.
-    """
-    if error.fatal() or error.code() == KafkaError.FENCED_INSTANCE_ID:
-        raise PermanentRejection(
-            f"Kafka ended this consumer ({error.str()}): another process runs under the same name, "
-            "stop one of them or give each its own SCANSTREAM_NODE",
-            error.code(),
-        )
-    log.warning("Kafka reports", extra=fields(reason=error.str()))

@@ -18,9 +18,10 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from producers.kafka import EventPublisher, kafka_errors
 from producers.messages import bytes_of, headers_of
+from producers.poll_errors import go_on_after
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
-from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection
+from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import InferenceTask
 from schemas.logs import fields
 from schemas.topics import TASK_TOPICS
@@ -180,9 +181,7 @@ class Intake:
     def _receive(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            if error.fatal():
-                raise PermanentRejection(f"Kafka ended this consumer: {error.str()}; start it again", error.code())
-            log.warning("reading failed for now", extra=fields(reason=error.str()))
+            go_on_after(error)
             return
         received = received_of(message)
         if received.partition in self._to_reread:

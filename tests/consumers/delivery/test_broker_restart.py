@@ -1,8 +1,13 @@
-"""A writer whose broker restarts while it commits: a pause, after which everything has its outcome."""
+"""A writer whose broker restarts while it commits: a pause, after which everything has its outcome.
+
+Its consumer may be ended by such a restart (see ``producers.poll_errors``), so it has a supervisor, as everywhere.
+"""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,29 @@ from tests.services import kafka_broker, module, wait_for
 pytestmark = pytest.mark.integration
 
 RESULTS = 4000
+
+
+@contextmanager
+def kept_alive(*arguments: str, environment: Mapping[str, str], logs: Path) -> Iterator[None]:
+    """A module that is started again when it ends by itself, until the block ends; each life has its log."""
+    over = threading.Event()
+
+    def keep() -> None:
+        life = 0
+        while not over.is_set():
+            life += 1
+            with module(*arguments, environment=environment, log=logs / f"life-{life}.log") as child:
+                while child.poll() is None and not over.wait(0.1):
+                    pass
+            over.wait(0.5)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def test_a_broker_that_restarts_in_the_middle_of_commits_is_a_pause(tmp_path: Path) -> None:
@@ -35,7 +63,7 @@ def test_a_broker_that_restarts_in_the_middle_of_commits_is_a_pause(tmp_path: Pa
             bench.send(*(result_of(study) for study in studies))
             environment = {"KAFKA_BOOTSTRAP_SERVERS": servers, "SCANSTREAM_NODE": bench.group}
             arguments = ("tests.consumers.delivery.slow_writer", bench.group, bench.name, str(notes), "go")
-            stack.enter_context(module(*arguments, environment=environment, log=tmp_path / "writer.log"))
+            stack.enter_context(kept_alive(*arguments, environment=environment, logs=tmp_path))
             wait_for(lambda: len(delivered()) > RESULTS / 6, "deliveries")
         with kafka_broker(directory, port):
             seen = len(delivered())
