@@ -32,6 +32,9 @@ Config = dict[str, str | int | float | bool]
 SESSION_TIMEOUT_MS: Final = 10_000
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 
+#: Named in a transaction that is aborted; any partition that exists would do.
+_ANY_PLACE: Final = TopicPartition(Topic.AUDIT, 0, 0)
+
 #: How long Kafka may take to note the offsets of a transaction, in seconds.
 _OFFSETS_S: Final = 10.0
 
@@ -158,6 +161,8 @@ class EventPublisher:
         Counts what was produced.
     transactional_id
         See :func:`producer_config`; ``None`` for a publisher without transactions.
+    consumer_group
+        Whose offsets its transactions carry; ``None`` where they carry none.
     """
 
     def __init__(
@@ -167,7 +172,10 @@ class EventPublisher:
         source: str,
         telemetry: Telemetry,
         transactional_id: str | None = None,
+        consumer_group: str | None = None,
     ) -> None:
+        self._settings = settings
+        self._consumer_group = consumer_group
         self._codec = codec
         self._source = source
         self._telemetry = telemetry
@@ -180,6 +188,11 @@ class EventPublisher:
     def start(self, timeout_s: float = 30.0) -> None:
         """Register the transactional id: ends what a predecessor left open and fences it.
 
+        A broker that is told to stop in the middle of a commit may write that it is done and lose the marker of
+        the offsets (seen with Apache Kafka 4.3.0). Then the offsets of the group stay uncertain for ever, and no
+        member can start. So an empty transaction on them is aborted first, which ends whatever this transactional
+        id left there: the messages of the lost commit are read once more.
+
         Raises
         ------
         DestinationUnavailable
@@ -187,6 +200,10 @@ class EventPublisher:
         """
         with kafka_errors("start transactions"):
             self._producer.init_transactions(timeout_s)
+            if self._consumer_group is not None:
+                self._producer.begin_transaction()
+                self.send_offsets([_ANY_PLACE], self._outside(self._consumer_group))
+                self._producer.abort_transaction(timeout_s)
 
     def renew(self, timeout_s: float) -> None:
         """Begin anew with another client; what the one before left open is ended by the new registration.
@@ -200,6 +217,14 @@ class EventPublisher:
         self._failed = None
         self._abort_pending = self._stuck = False
         self.start(timeout_s)
+
+    def _outside(self, group: str) -> object:
+        """Metadata of a consumer group as of somebody who is no member."""
+        asker = new_consumer(consumer_config(self._settings, str(self._config["client.id"]), group))
+        try:
+            return asker.consumer_group_metadata()
+        finally:
+            asker.close()
 
     def _client(self) -> Producer:
         return Producer(dict(self._config), logger=_librdkafka_log())

@@ -136,7 +136,12 @@ class _Session:
         try:
             require_equal_partitions(self._consumer, task.sources)
             self._publisher = EventPublisher(
-                task.kafka, task.codec, task.process.source, task.process.telemetry, f"{task.process.instance}.tx"
+                task.kafka,
+                task.codec,
+                task.process.source,
+                task.process.telemetry,
+                f"{task.process.instance}.tx",
+                task.consumer_group,
             )
             self._publisher.start(START_TIMEOUT_S)
             self._consumer.subscribe(

@@ -74,7 +74,7 @@ def serve(
     if not wait_until_ready(kafka, process.stop):
         return
     create_failure_topics(kafka, group)
-    publisher = EventPublisher(kafka, codec, process.source, process.telemetry, process.instance)
+    publisher = EventPublisher(kafka, codec, process.source, process.telemetry, process.instance, group)
     publisher.start()
     config = consumer_config(kafka, process.name, group, instance_id=process.instance)
     consumer = new_consumer(config | {"enable.partition.eof": True})

@@ -73,14 +73,13 @@ def _session(
 ) -> None:
     """From joining the group to the first error of Kafka; everything is restored from Kafka at the next."""
     codec = codec_from(RegistrySettings())
-    config = consumer_config(
-        kafka, process.name, WRITER_GROUPS["escalation"], instance_id=process.instance, fetch_wait_ms=100
-    )
+    group = WRITER_GROUPS["escalation"]
+    config = consumer_config(kafka, process.name, group, instance_id=process.instance, fetch_wait_ms=100)
     consumer = new_consumer(config)
     try:
         book = Book()
         journal = Journal(
-            lambda: EventPublisher(kafka, codec, process.source, process.telemetry, process.instance),
+            lambda: EventPublisher(kafka, codec, process.source, process.telemetry, process.instance, group),
             consumer,
             process.telemetry,
         )

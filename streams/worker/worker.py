@@ -76,7 +76,7 @@ def _finish(intake: Intake, backlog: Backlog) -> None:
 
 def _intake(process: Process, kafka: KafkaSettings, codec: Codec, backlog: Backlog, answered: Answered) -> Intake:
     def publisher() -> EventPublisher:
-        return EventPublisher(kafka, codec, process.source, process.telemetry, process.instance)
+        return EventPublisher(kafka, codec, process.source, process.telemetry, process.instance, WORKER_GROUP)
 
     consumer = new_consumer(
         consumer_config(kafka, process.name, WORKER_GROUP, instance_id=process.instance, fetch_wait_ms=50)

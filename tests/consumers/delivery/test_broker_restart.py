@@ -69,6 +69,8 @@ def test_a_broker_that_restarts_in_the_middle_of_commits_is_a_pause(tmp_path: Pa
             seen = len(delivered())
             wait_for(lambda: len(delivered()) > seen + RESULTS / 6, "deliveries after the first restart")
         with kafka_broker(directory, port):
-            outcomes = bench.wait_for_outcomes(RESULTS)
+            wait_for(lambda: len({outcome.event_id for outcome in bench.outcomes()}) >= RESULTS, "all outcomes")
+            outcomes = bench.outcomes()
     assert {outcome.study_instance_uid for outcome in outcomes} == set(studies)
-    assert len(outcomes) == RESULTS, "one outcome each"
+    # twice only where the broker itself lost a commit (see EventPublisher.start), and then under the same id
+    assert len({outcome.event_id for outcome in outcomes}) == RESULTS, "one outcome each"
