@@ -15,6 +15,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from producers.client_log import client_log
 from producers.telemetry import Telemetry
 from schemas import headers
 from schemas.codec import Codec
@@ -116,34 +117,7 @@ def consumer_config(
 
 def new_consumer(config: Config) -> Consumer:
     """Consumer whose broker errors go to our log."""
-    return Consumer(dict(config), logger=_librdkafka_log())
-
-
-class _OncePerMinute(logging.Filter):
-    """Lets one line of each kind (librdkafka's facility and client) through per minute.
-
-    While a broker is away librdkafka reports every attempt to connect, up to twenty a second.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        kind = record.getMessage().partition("]")[0]
-        if record.created - self._last.get(kind, float("-inf")) < 60:
-            return False
-        self._last[kind] = record.created
-        return True
-
-
-_once_per_minute: Final = _OncePerMinute()
-
-
-def _librdkafka_log() -> logging.Logger:
-    logger = logging.getLogger("librdkafka")
-    logger.addFilter(_once_per_minute)
-    return logger
+    return Consumer(dict(config), logger=client_log())
 
 
 class EventPublisher:
@@ -227,7 +201,7 @@ class EventPublisher:
             asker.close()
 
     def _client(self) -> Producer:
-        return Producer(dict(self._config), logger=_librdkafka_log())
+        return Producer(dict(self._config), logger=client_log())
 
     def publish(
         self, topic: Topic, key: str, event: Event, traceparent: str | None = None, partition: int = BY_KEY

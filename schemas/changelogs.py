@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.values import HintKind, SeriesContent
+from schemas.topics import Priority
+from schemas.values import HintKind, SeriesContent, TaskReference
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class AssemblyState:
     """Changelog record of the assembler.
 
     ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
-    ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there.
+    ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there. ``priority`` is as
+    decided last, ``tasks`` are those of the last revision.
     """
 
     study_instance_uid: str
@@ -34,6 +36,13 @@ class AssemblyState:
     requested_procedure_priority: str | None = None
     expected_count: int | None = None
     expected_by: HintKind | None = None
+    patient_key: str | None = None
+    patient_age_years: float | None = None
+    quality_control: bool = False
+    priority: Priority | None = None
+    priority_reason: str | None = None
+    rule_revision: str | None = None
+    tasks: tuple[TaskReference, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,22 @@ from datetime import datetime
 
 from schemas.alarms import EscalationAcknowledgement, EscalationStep
 from schemas.changelogs import AssemblyState, RelayPosition
+from schemas.inference import (
+    EligibilityDecision,
+    InferenceTask,
+    NodeHeartbeat,
+    PriorResult,
+    TaskCommand,
+    TaskStatus,
+)
 from schemas.topics import Priority
 from schemas.values import (
     Artifact,
     Category,
     Characteristic,
+    ClassLoad,
     Code,
+    CommandKind,
     Decision,
     DeliveryStatus,
     EscalationStage,
@@ -27,15 +37,22 @@ from schemas.values import (
     LocationKind,
     Measurement,
     ModelIdentity,
+    ModelState,
+    NodeState,
     ObjectOutcome,
     Origin,
     PendingNotice,
+    PriorReference,
+    PriorValue,
     ReadyReason,
     ResultOutcome,
     ScheduledProcedureStep,
     SeriesContent,
     StageTime,
+    TaskParameters,
+    TaskReference,
     TaskState,
+    VersionState,
     WorklistItem,
 )
 
@@ -47,11 +64,14 @@ __all__ = [
     "AuditEvent",
     "Category",
     "Characteristic",
+    "ClassLoad",
     "ClinicalContext",
     "Code",
+    "CommandKind",
     "Decision",
     "DeliveryOutcome",
     "DeliveryStatus",
+    "EligibilityDecision",
     "EscalationAcknowledgement",
     "EscalationStage",
     "EscalationStep",
@@ -66,9 +86,15 @@ __all__ = [
     "LocationKind",
     "Measurement",
     "ModelIdentity",
+    "ModelState",
+    "NodeHeartbeat",
+    "NodeState",
     "ObjectOutcome",
     "Origin",
     "PendingNotice",
+    "PriorReference",
+    "PriorResult",
+    "PriorValue",
     "Priority",
     "ReadyReason",
     "RelayPosition",
@@ -77,8 +103,12 @@ __all__ = [
     "SeriesContent",
     "StageTime",
     "StudyReady",
+    "TaskCommand",
+    "TaskParameters",
+    "TaskReference",
     "TaskState",
     "TaskStatus",
+    "VersionState",
     "WorklistItem",
 ]
 
@@ -89,7 +119,9 @@ class InstanceStored:
 
     ``retrieve_url`` is the WADO-RS URL of the instance; ``sha256`` and ``size_bytes`` are of the data set as
     received. ``is_own_result`` marks objects that this system made, which never start an inference. ``replaces``
-    says that it took the place of other content under the same SOP Instance UID.
+    says that it took the place of other content under the same SOP Instance UID. ``patient_key`` is a keyed hash,
+    never the identifier; ``image_type`` is (0008,0008) joined by backslashes; orientation and position are those
+    of (0020,0037) and (0020,0032), in mm; ``quality_control`` marks a phantom or a calibration.
     """
 
     event_id: str
@@ -115,6 +147,15 @@ class InstanceStored:
     requested_procedure_priority: str | None = None
     is_own_result: bool = False
     replaces: bool = False
+    patient_key: str | None = None
+    patient_age_years: float | None = None
+    image_type: str | None = None
+    image_orientation: tuple[float, ...] = ()
+    image_position: tuple[float, ...] = ()
+    slice_thickness_mm: float | None = None
+    has_contrast: bool | None = None
+    number_of_frames: int | None = None
+    quality_control: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +177,10 @@ class ArrivalHint:
 
 @dataclass(frozen=True)
 class StudyReady:
-    """A study is complete. ``retrieve_url`` is its WADO-RS study URL."""
+    """A study is complete, or with ``complete`` false: some of its series are, and more is expected.
+
+    ``retrieve_url`` is its WADO-RS study URL.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -154,13 +198,18 @@ class StudyReady:
     study_description: str | None = None
     accession_number: str | None = None
     requested_procedure_priority: str | None = None
+    patient_key: str | None = None
+    patient_age_years: float | None = None
+    quality_control: bool = False
+    complete: bool = True
 
 
 @dataclass(frozen=True)
 class ClinicalContext:
     """What an order or admission says about urgency; ``patient_key`` is a keyed hash, never the identifier.
 
-    ``worklist`` is what modalities ask for, if the order is scheduled.
+    ``worklist`` is what modalities ask for, if the order is scheduled. ``order_status`` is active, held, cancelled
+    or completed; ``consent`` granted or refused; ``merged_keys`` are keys that this patient had before a merge.
     """
 
     event_id: str
@@ -173,55 +222,11 @@ class ClinicalContext:
     reason: str | None = None
     message_type: str | None = None
     worklist: WorklistItem | None = None
-
-
-@dataclass(frozen=True)
-class InferenceTask:
-    """Run one model on one revision of a study.
-
-    ``deadline`` is when results must be stored; ``excluded_nodes`` have failed this task before;
-    ``priority_reason`` and ``rule_revision`` say who decided the class.
-    """
-
-    event_id: str
-    occurred_at: datetime
-    task_id: str
-    study_instance_uid: str
-    revision: int
-    model_name: str
-    priority: Priority
-    priority_reason: str
-    rule_revision: str
-    created_at: datetime
-    deadline: datetime
-    retrieve_url: str
-    series: tuple[SeriesContent, ...]
-    attempt: int = 1
-    excluded_nodes: tuple[str, ...] = ()
-    not_before: datetime | None = None
-    accession_number: str | None = None
-    requested_by: str = "streams"
-    callback_url: str | None = None
-
-
-@dataclass(frozen=True)
-class TaskStatus:
-    """A task moved. ``progress`` is in percent."""
-
-    event_id: str
-    occurred_at: datetime
-    task_id: str
-    study_instance_uid: str
-    revision: int
-    model_name: str
-    priority: Priority
-    state: TaskState
-    progress: int
-    attempt: int
-    created_at: datetime
-    deadline: datetime
-    node: str | None = None
-    reason: str | None = None
+    order_status: str | None = None
+    consent: str | None = None
+    patient_age_years: float | None = None
+    patient_location: str | None = None
+    merged_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,8 @@ class InferenceResult:
     ``sop_instance_uids`` are the source images in the order of the mask's first axis; ``retrieve_url`` is the
     WADO-RS URL of the study. ``quality`` are numbers about the images or the run; ``image_quality_warnings`` and
     ``out_of_domain_warnings`` say why a person should trust it less, ``warnings`` anything else. ``decision`` is a
-    radiologist's verdict on a result without findings.
+    radiologist's verdict on a result without findings. ``prior`` is the earlier result that measurements of change
+    refer to.
     """
 
     event_id: str
@@ -293,6 +299,8 @@ class InferenceResult:
     image_quality_warnings: tuple[str, ...] = ()
     out_of_domain_warnings: tuple[str, ...] = ()
     decision: Decision | None = None
+    prior: PriorReference | None = None
+    patient_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -359,9 +367,13 @@ Event = (
     | AssemblyState
     | RelayPosition
     | ClinicalContext
+    | EligibilityDecision
     | InferenceTask
+    | TaskCommand
     | TaskStatus
+    | NodeHeartbeat
     | InferenceResult
+    | PriorResult
     | Finding
     | DeliveryOutcome
     | Adjudication

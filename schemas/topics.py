@@ -43,9 +43,16 @@ class Topic(StrEnum):
     TASKS_P2 = "inference.tasks.p2-urgent"
     TASKS_P3 = "inference.tasks.p3-normal"
     TASKS_P4 = "inference.tasks.p4-routine"
+    COMMANDS = "inference.commands"
+    ELIGIBILITY = "inference.eligibility"
     STATUS = "inference.status"
     RESULTS = "inference.results"
+    SHADOW = "inference.shadow"
+    PRIORS = "inference.priors"
+    NODES = "inference.nodes"
     FINDINGS_BRAIN_VOLUME = "findings.brain-volume"
+    FINDINGS_HYPERDENSITY = "findings.hyperdensity"
+    FINDINGS_OTHER = "findings.other"
     DELIVERY = "delivery.outcomes"
     REVIEW = "review.adjudications"
     ESCALATIONS = "escalation.steps"
@@ -160,6 +167,24 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
     _tasks(Topic.TASKS_P3),
     _tasks(Topic.TASKS_P4),
     TopicSpec(
+        Topic.COMMANDS,
+        "task_id",
+        ("TaskCommand",),
+        "streams, api",
+        "worker",
+        "Cancel, hold, release a task, or serve it sooner; every worker reads all of them.",
+        partitions=1,
+    ),
+    TopicSpec(
+        Topic.ELIGIBILITY,
+        "study_instance_uid",
+        ("EligibilityDecision",),
+        "streams",
+        "api",
+        "Which model runs on which study, and why not.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
         Topic.STATUS,
         "task_id",
         ("TaskStatus",),
@@ -186,6 +211,53 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         "subscribers",
         "Brain volume of a head MR.",
         retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.FINDINGS_HYPERDENSITY,
+        "study_instance_uid",
+        ("Finding",),
+        "findings",
+        "subscribers",
+        "Hyperdensity inside the skull in a head CT.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.FINDINGS_OTHER,
+        "study_instance_uid",
+        ("Finding",),
+        "findings",
+        "subscribers",
+        "Findings whose type has no topic of its own, such as those of a model that was added.",
+        retention_ms=90 * DAY_MS,
+    ),
+    TopicSpec(
+        Topic.SHADOW,
+        "study_instance_uid",
+        ("InferenceResult",),
+        "worker",
+        "analysts",
+        "Results of versions that run unseen beside the one that serves; nothing delivers them.",
+    ),
+    TopicSpec(
+        Topic.PRIORS,
+        "patient_key / model",
+        ("PriorResult",),
+        "worker",
+        "worker",
+        "Newest measurements of each patient by each model, for comparison.",
+        cleanup="compact",
+        partitions=1,
+    ),
+    TopicSpec(
+        Topic.NODES,
+        "node",
+        ("NodeHeartbeat",),
+        "worker",
+        "worker, api",
+        "Which workers are alive, what they can run and how much waits there.",
+        cleanup="compact,delete",
+        retention_ms=DAY_MS,
+        partitions=1,
     ),
     TopicSpec(
         Topic.DELIVERY,
@@ -264,19 +336,11 @@ def spec_of(topic: Topic) -> TopicSpec:
 
 
 def finding_topic(finding_type: str) -> Topic:
-    """Topic for findings of one type, such as ``brain-volume``.
-
-    Raises
-    ------
-    ValueError
-        No topic of the table carries this finding type.
-    """
+    """Topic for findings of one type, such as ``brain-volume``; those without a topic of their own share one."""
     try:
         return Topic(f"findings.{finding_type}")
     except ValueError:
-        raise ValueError(
-            f"finding type {finding_type!r} has no topic: add findings.{finding_type} to schemas/topics.py"
-        ) from None
+        return Topic.FINDINGS_OTHER
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from schemas.topics import Priority
+
 
 class Origin(StrEnum):
     """How an instance came in."""
@@ -39,6 +41,7 @@ class ReadyReason(StrEnum):
     MPPS_COMPLETED = "MPPS_COMPLETED"
     INSTANCE_AVAILABILITY = "INSTANCE_AVAILABILITY"
     STORAGE_COMMITMENT = "STORAGE_COMMITMENT"
+    SERIES = "SERIES"
 
 
 class TaskState(StrEnum):
@@ -77,6 +80,34 @@ class Laterality(StrEnum):
     LEFT = "left"
     RIGHT = "right"
     BILATERAL = "bilateral"
+
+
+class CommandKind(StrEnum):
+    """What is asked of the worker that holds a task."""
+
+    CANCEL = "cancel"
+    UPGRADE = "upgrade"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+class NodeState(StrEnum):
+    """How a node of workers is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    UNHEALTHY = "unhealthy"
+
+
+class VersionState(StrEnum):
+    """What a version of a model may do on a node; a canary serves a share, a shadow runs unseen."""
+
+    SERVING = "serving"
+    CANARY = "canary"
+    SHADOW = "shadow"
+    STANDBY = "standby"
+    REFUSED = "refused"
 
 
 class LocationKind(StrEnum):
@@ -128,7 +159,12 @@ class Code:
 
 @dataclass(frozen=True)
 class SeriesContent:
-    """What one series of a study holds; UIDs sorted."""
+    """What one series of a study holds; UIDs sorted.
+
+    ``orientation`` is axial, coronal, sagittal or oblique; ``slice_spacing_mm`` the mean distance of neighbouring
+    slices, ``position_range_mm`` the first and last one along the normal. ``image_types`` are the distinct values
+    of (0008,0008), each joined by backslashes.
+    """
 
     series_instance_uid: str
     modality: str | None
@@ -136,6 +172,13 @@ class SeriesContent:
     series_description: str | None
     body_part_examined: str | None
     sop_instance_uids: tuple[str, ...]
+    orientation: str | None = None
+    slice_spacing_mm: float | None = None
+    slice_thickness_mm: float | None = None
+    has_contrast: bool | None = None
+    image_types: tuple[str, ...] = ()
+    position_range_mm: tuple[float, ...] = ()
+    number_of_frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +250,63 @@ class Location:
     sop_instance_uid: str | None = None
     frame_number: int | None = None
     frame_of_reference_uid: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskParameters:
+    """What a requester may set for one task; ``output_formats`` are names of object kinds, none: as configured."""
+
+    confidence_threshold: float | None = None
+    output_formats: tuple[str, ...] = ()
+    include_heatmaps: bool = False
+
+
+@dataclass(frozen=True)
+class TaskReference:
+    """A task that a study led to."""
+
+    task_id: str
+    model_name: str
+    priority: Priority
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class PriorReference:
+    """The earlier result that measurements of change refer to; ``result_id`` is its event id."""
+
+    result_id: str
+    study_instance_uid: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class PriorValue:
+    """One measurement of a thing that is followed over time."""
+
+    tracking_id: str
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One version of a model on a node; ``reason`` says why it was refused."""
+
+    name: str
+    version: str
+    sha256: str
+    state: VersionState
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ClassLoad:
+    """Tasks of one class that a node holds."""
+
+    priority: Priority
+    waiting: int
+    running: int
+    oldest_waiting_s: float
 
 
 @dataclass(frozen=True)

@@ -261,7 +261,11 @@ class Study:
             instance_count=self.instance_count,
             first_instance_at=state.first_instance_at,
             last_instance_at=state.last_instance_at,
-            **self._texts,
+            calling_ae_title=self._texts["calling_ae_title"],
+            called_ae_title=self._texts["called_ae_title"],
+            study_description=self._texts["study_description"],
+            accession_number=self._texts["accession_number"],
+            requested_procedure_priority=self._texts["requested_procedure_priority"],
         )
 
     def state(self) -> AssemblyState:
@@ -288,7 +292,11 @@ class Study:
             hint_at=self._hint_at,
             expected_count=None if self._expected is None else self._expected[0],
             expected_by=None if self._expected is None else self._expected[1],
-            **self._texts,
+            calling_ae_title=self._texts["calling_ae_title"],
+            called_ae_title=self._texts["called_ae_title"],
+            study_description=self._texts["study_description"],
+            accession_number=self._texts["accession_number"],
+            requested_procedure_priority=self._texts["requested_procedure_priority"],
         )
 
 

@@ -77,7 +77,6 @@ class Findings:
         self._codec = codec
         self._progress = Progress()
         self._bad_in_a_row = 0
-        self._named: set[str] = set()
         self._is_ready = False
         self.app = StrictApp(
             FINDINGS_GROUP,
@@ -141,14 +140,6 @@ class Findings:
                 ) from error
             return
         self._bad_in_a_row = 0
-        for finding_type in made.without_topic:
-            telemetry.count("scanstream_messages_failed_total", topic=Topic.RESULTS, error="NoTopic")
-            if finding_type not in self._named:
-                self._named.add(finding_type)
-                log.warning(
-                    "finding type has no topic: add it to schemas/topics.py, its results are kept",
-                    extra=fields(finding_type=finding_type, at=where),
-                )
         for one in made.messages:
             await self._send(one, where)
 

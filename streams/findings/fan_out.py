@@ -1,4 +1,4 @@
-"""One result → a message for each finding whose type has a topic. Pure and deterministic.
+"""One result → a message for each finding on the topic of its type. Pure and deterministic.
 
 The event id of a finding comes from the task, so the messages of a result that is read twice are the same, but for
 the ``ce_source`` of another node.
@@ -27,10 +27,9 @@ class FindingMessage:
 
 @dataclass(frozen=True)
 class FanOut:
-    """What one result becomes; ``without_topic`` are finding types that no topic of the table carries."""
+    """What one result becomes."""
 
     messages: tuple[FindingMessage, ...]
-    without_topic: tuple[str, ...] = ()
 
 
 def fan_out(value: bytes | None, result_headers: headers.Headers, codec: Codec, source: str) -> FanOut:
@@ -54,19 +53,14 @@ def fan_out(value: bytes | None, result_headers: headers.Headers, codec: Codec, 
     if not isinstance(event, InferenceResult):
         raise InvalidMessage(f"{Topic.RESULTS} carries InferenceResult, this is {type(event).__name__}")
     traceparent = headers.header(result_headers, "traceparent")
-    messages, without_topic = [], []
-    for finding in event.findings:
-        try:
-            topic = finding_topic(finding.finding_type)
-        except ValueError:
-            without_topic.append(finding.finding_type)
-            continue
-        messages.append(
+    return FanOut(
+        tuple(
             FindingMessage(
-                topic,
+                finding_topic(finding.finding_type),
                 finding.study_instance_uid.encode(),
                 codec.encode(finding),
                 headers.cloud_event(finding, source, traceparent),
             )
+            for finding in event.findings
         )
-    return FanOut(tuple(messages), tuple(without_topic))
+    )

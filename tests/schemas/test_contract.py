@@ -31,7 +31,7 @@ def times_parsed(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: datetime.fromisoformat(item)
-            if key.endswith(("_at", "deadline", "not_before")) and item
+            if key.endswith(("_at", "deadline", "not_before", "useful_until")) and item
             else times_parsed(item)
             for key, item in value.items()
         }

@@ -48,18 +48,18 @@ def test_a_second_reading_makes_the_same_messages_anywhere() -> None:
     ]
 
 
-def test_a_finding_type_without_topic_is_named_and_the_others_are_written() -> None:
+def test_a_finding_type_without_a_topic_of_its_own_is_written_too() -> None:
     known = result_with_findings().findings[0]
     result = replace(result_with_findings(), findings=(replace(known, finding_type="unheard-of"), known))
     made = fanned(result)
-    assert made.without_topic == ("unheard-of",)
-    assert [CODEC.decode(message.value) for message in made.messages] == [known]
+    assert [message.topic for message in made.messages] == [Topic.FINDINGS_OTHER, Topic.FINDINGS_BRAIN_VOLUME]
+    assert [CODEC.decode(message.value) for message in made.messages] == list(result.findings)
 
 
-def test_every_finding_is_written_or_named() -> None:
+def test_every_finding_is_written() -> None:
     for result in [*(generated(seed).result for seed in range(20)), big_case().result]:
         made = fanned(result)
-        assert len(made.messages) + len(made.without_topic) == len(result.findings)
+        assert len(made.messages) == len(result.findings)
 
 
 @pytest.mark.parametrize("result", [result_without_findings(), could_not_run().result])
