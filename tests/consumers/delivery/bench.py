@@ -120,7 +120,10 @@ class Bench:
         return sorted(ours, key=lambda outcome: outcome.occurred_at)
 
     def dead_letters(self) -> list[Message]:
-        return self._read([TopicPartition(dlq_topic(self.group), 0, 0)])
+        """Every committed dead letter; a commit that was acknowledged a moment ago is waited for."""
+        place = TopicPartition(dlq_topic(self.group), 0, 0)
+        wait_for(lambda: not self._commits_under_way(place), "commits")
+        return self._read([place])
 
     def committed(self) -> int:
         """Sum of the committed offsets of the group on ``inference.results``."""
@@ -159,6 +162,21 @@ class Bench:
     def wait_for_outcomes(self, count: int) -> list[DeliveryOutcome]:
         wait_for(lambda: len(self.outcomes()) >= count, f"{count} outcomes")
         return self.outcomes()
+
+    def _commits_under_way(self, place: TopicPartition) -> bool:
+        """Whether something is written to a partition that readers of committed messages do not see yet.
+
+        Kafka acknowledges a commit before it has marked the partitions (KIP-98).
+        """
+        ends = []
+        for isolation in ("read_committed", "read_uncommitted"):
+            config = consumer_config(self.settings, "bench", f"{self.group}.ends")
+            consumer = new_consumer(config | {"isolation.level": isolation})
+            try:
+                ends.append(_end(consumer, place.topic, place.partition))
+            finally:
+                consumer.close()
+        return ends[0] < ends[1]
 
     def _ends(self, topic: str) -> list[TopicPartition]:
         consumer = new_consumer(consumer_config(self.settings, "bench", f"{self.group}.ends"))
