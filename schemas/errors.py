@@ -9,6 +9,7 @@
     │   └── InvalidInput          the images cannot be processed by this model
     ├── DestinationUnavailable    pause and probe until it is back, without limit
     ├── TransientFailure          retry this message with backoff, a bounded number of times
+    │   └── OutOfMemory           the engine has no room: a smaller batch, then another node
     └── PermanentRejection        the destination refused for good: outcome ``failed``, alert
 
 Every message ends with what a person can do next.
@@ -55,6 +56,10 @@ class DestinationUnavailable(ScanstreamError):
 
 class TransientFailure(ScanstreamError):
     """This message failed in a way that may pass: retried with backoff, then dead-lettered."""
+
+
+class OutOfMemory(TransientFailure):
+    """The engine has no memory for this batch: try a smaller one, and another node when one row is too much."""
 
 
 class PermanentRejection(ScanstreamError):

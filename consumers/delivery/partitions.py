@@ -14,10 +14,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Place, Received
-from consumers.delivery.ledger import Ledger
 from producers.committed import committed_offsets
 from producers.kafka import kafka_errors
 from producers.messages import bytes_of, headers_of
+from producers.offset_ledger import Ledger
 from producers.poll_errors import go_on_after
 from schemas.logs import fields
 

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.delivery.ledger import Ledger
+from producers.offset_ledger import Ledger
 
 #: ``offset.metadata.max.bytes`` of a broker.
 BROKERS_LIMIT = 4096
