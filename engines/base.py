@@ -1,12 +1,13 @@
 """What an inference runtime must offer: named arrays → named arrays.
 
 Runtimes are plugins: this module imports none of them, and each says itself whether it can run here.
+:func:`engines.runtimes.engine_of` chooses one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,17 @@ from engines.config_pbtxt import TensorSpec
 Tensors = Mapping[str, NDArray[Any]]
 Volume32 = NDArray[np.float32]
 
+#: Where a runtime of this process computes; ``CUDA_VISIBLE_DEVICES`` says which GPU is the first.
+Device = Literal["cpu", "cuda"]
+
 
 class Engine(Protocol):
     """One loaded model on one runtime. :meth:`infer` may be called from any thread, one call at a time."""
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why this runtime cannot run on this machine and what would change that; ``None`` when it can."""
+        ...
 
     @classmethod
     def is_available(cls) -> bool:
@@ -45,9 +54,24 @@ class Engine(Protocol):
         tensors
             Every input of the graph by name, with its shape and dtype.
 
+        Returns
+        -------
+        dict
+            Every output of the graph by name; the arrays belong to the caller.
+
         Raises
         ------
+        OutOfMemory
+            The runtime has no memory for this batch.
         TransientFailure
-            The runtime failed (out of memory, device lost).
+            The runtime failed (device lost, a time-out).
+        DestinationUnavailable
+            A remote runtime is away.
+        ConfigurationError
+            The inputs are not those of the graph.
         """
+        ...
+
+    def close(self) -> None:
+        """Give memory, device and connections back; harmless when it is said twice."""
         ...

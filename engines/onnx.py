@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from engines.base import Tensors
+from engines.base import Device, Tensors
 from engines.config_pbtxt import TensorSpec
 from schemas.errors import ConfigurationError, TransientFailure
-
-Device = Literal["cpu", "cuda"]
 
 _PROVIDERS: Final[dict[Device, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES: Final = {
@@ -68,9 +66,16 @@ class OnnxEngine:
         self._identity = f"onnxruntime {onnxruntime.__version__} {device.upper()}"
 
     @classmethod
+    def unavailable(cls) -> str | None:
+        """Say what is missing, if anything is."""
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "onnxruntime is not installed: install the project's dependencies"
+        return None
+
+    @classmethod
     def is_available(cls) -> bool:
         """Whether ONNX Runtime is installed."""
-        return importlib.util.find_spec("onnxruntime") is not None
+        return cls.unavailable() is None
 
     def identity(self) -> str:
         """Runtime, version, device."""
@@ -83,6 +88,9 @@ class OnnxEngine:
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs of the graph."""
         return tuple(_spec(node) for node in self._session.get_outputs())
+
+    def close(self) -> None:
+        """Nothing is held open: the session goes with this object."""
 
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Run the graph once; other threads of Python go on meanwhile.
