@@ -1,7 +1,6 @@
-"""``metadata.json`` and ``model_info.json`` → typed description of a model.
+"""``metadata.json`` → typed description of how images become a model's input and what its output means.
 
-``metadata.json`` says how images become the model's input and what its output means; ``model_info.json`` says
-where the model comes from and what it may be used for. Every code is a coded concept of PS3.16 or UCUM.
+Every code is a coded concept of PS3.16 or UCUM.
 """
 
 from __future__ import annotations
@@ -90,23 +89,7 @@ class ModelMetadata(_Frozen):
     limitations: str
 
 
-class ModelInfo(_Frozen):
-    """``model_info.json``."""
-
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    version: str
-    file: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    licence: str
-    licence_file: str
-    source: str
-    authors: tuple[str, ...]
-    manufacturer: str = Field(max_length=64)
-    intended_use: str
-    measured: tuple[str, ...] = ()
-
-
-_M = TypeVar("_M", bound=_Frozen)
+_M = TypeVar("_M", bound=BaseModel)
 
 
 def read(path: Path, kind: type[_M]) -> _M:

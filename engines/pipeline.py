@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,53 +16,20 @@ from scipy import ndimage
 
 from engines.base import Volume32
 from engines.domain import input_warnings, output_warnings
-from engines.repository import Model
+from engines.model import Model
 from engines.resample import Orientation, orientation_of, resample, slices_at_least
+from engines.steps import Advanced, Infer, Run
 from engines.volume import Volume, read_volume
 from schemas.errors import InvalidInput, TransientFailure
-from schemas.events import Measurement, ResultOutcome, StageTime, TaskState
+from schemas.events import Measurement, StageTime, TaskParameters, TaskState
 
-#: Called before each stage with its state; may raise to give the run up.
-OnStage = Callable[[TaskState], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a model said about a series.
-
-    Attributes
-    ----------
-    mask
-        bool, shape (slices, rows, columns), on the source images.
-    sop_instance_uids
-        Source images in the order of the mask's first axis.
-    measurements
-        Of the mask; empty when nothing was found.
-    warnings
-        What a reader should know, one sentence each.
-    stages
-        How long each stage took.
-    """
-
-    mask: NDArray[np.bool_]
-    sop_instance_uids: tuple[str, ...]
-    measurements: tuple[Measurement, ...]
-    warnings: tuple[str, ...]
-    stages: tuple[StageTime, ...]
-
-    @property
-    def outcome(self) -> ResultOutcome:
-        """Whether anything was found."""
-        return ResultOutcome.FINDINGS if self.measurements else ResultOutcome.NO_FINDINGS
-
-
-def segment(
+def run(
     images: Sequence[Dataset],
     model: Model,
-    on_stage: OnStage = lambda _: None,
+    parameters: TaskParameters | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Outcome:
-    """Run a segmentation model on one series.
+) -> Run:
+    """Way of one series through a model; see :mod:`engines.steps`.
 
     Parameters
     ----------
@@ -71,10 +37,10 @@ def segment(
         Images of one series in any order.
     model
         Loaded model.
-    on_stage
-        Called before each stage; what it raises ends the run.
+    parameters
+        What the requester set; ``confidence_threshold`` replaces the declared one.
     clock
-        Seconds, for the stage times.
+        Seconds, for the stage times. What a stage waits for others counts too.
 
     Raises
     ------
@@ -83,27 +49,41 @@ def segment(
     TransientFailure
         The runtime failed.
     """
-    stages = _Stages(on_stage, clock)
-    stages.enter(TaskState.PREPROCESSING)
+    stages = _Stages(clock)
+    yield stages.enter(TaskState.PREPROCESSING)
     volume = read_volume(images, model.metadata.input.minimum_slices)
     orientation = orientation_of(volume.affine)
     tensor = preprocess(volume, orientation, model)
-    warnings = volume.warnings + input_warnings(model.metadata.domain, images[0], volume, orientation.tilt_degrees)
+    domain = model.metadata.domain
+    unusual = input_warnings(domain, images[0], volume, orientation.tilt_degrees)
 
-    stages.enter(TaskState.INFERRING)
-    output = model.config.outputs[0]
-    probability = model.engine.infer({model.config.inputs[0].name: tensor})[output.name]
+    yield stages.enter(TaskState.INFERRING)
+    answer = yield Infer({model.config.inputs[0].name: tensor})
+    probability = (answer or {})[model.config.outputs[0].name]
 
-    stages.enter(TaskState.POSTPROCESSING)
-    mask = postprocess(probability.reshape(model.grid), volume, orientation, model)
-    volume_ml = float(np.count_nonzero(mask)) * volume.voxel_ml
+    yield stages.enter(TaskState.POSTPROCESSING)
     measured = model.metadata.output
-    measurements = (Measurement(measured.measurement.code(), round(volume_ml, 1), measured.unit.code()),)
+    threshold = (parameters and parameters.confidence_threshold) or measured.threshold
+    mask = postprocess(probability.reshape(model.grid), volume, orientation, threshold)
+    volume_ml = float(np.count_nonzero(mask)) * volume.voxel_ml
+    unusual += output_warnings(domain, mask, volume_ml)
+    number = measured.segment.number
+    found = Found(
+        finding_type=measured.finding_type,
+        number=number,
+        code=measured.finding.code(),
+        category=measured.category,
+        measurements=(Measurement(measured.measurement.code(), round(volume_ml, 1), measured.unit.code()),),
+        site=measured.site.code(),
+        segment_number=number,
+        warnings=volume.warnings + unusual,
+    )
     return Outcome(
-        mask=mask,
+        found=(found,) if volume_ml > 0 else (),
+        arrays=(ArrayOutput("mask", mask, number),) if volume_ml > 0 else (),
         sop_instance_uids=volume.sop_instance_uids,
-        measurements=measurements if volume_ml > 0 else (),
-        warnings=warnings + output_warnings(model.metadata.domain, mask, volume_ml),
+        image_quality_warnings=volume.warnings,
+        out_of_domain_warnings=unusual,
         stages=stages.finish(),
     )
 
@@ -125,7 +105,7 @@ def preprocess(volume: Volume, orientation: Orientation, model: Model) -> NDArra
 
 
 def postprocess(
-    probability: Volume32, volume: Volume, orientation: Orientation, model: Model
+    probability: Volume32, volume: Volume, orientation: Orientation, threshold: float
 ) -> NDArray[np.bool_]:
     """Mask on the source images: interpolated back, thresholded, largest connected component kept.
 
@@ -138,7 +118,7 @@ def postprocess(
         raise TransientFailure("the model's output holds values that are no finite numbers: it is tried again")
     native = np.ascontiguousarray(orientation.to_native(probability))
     shape = volume.voxels.shape
-    planes = slices_at_least(native, (shape[0], shape[1], shape[2]), model.metadata.output.threshold)
+    planes = slices_at_least(native, (shape[0], shape[1], shape[2]), threshold)
     mask = np.empty(shape, np.bool_)
     for index, plane in enumerate(planes):
         mask[index] = plane
@@ -160,16 +140,15 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 class _Stages:
-    def __init__(self, on_stage: OnStage, clock: Callable[[], float]) -> None:
-        self._on_stage = on_stage
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._times: list[StageTime] = []
         self._current: tuple[TaskState, float] | None = None
 
-    def enter(self, state: TaskState) -> None:
+    def enter(self, state: TaskState) -> Advanced:
         self._close()
-        self._on_stage(state)
         self._current = (state, self._clock())
+        return Advanced(state)
 
     def finish(self) -> tuple[StageTime, ...]:
         self._close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +16,10 @@ import numpy as np
 
 from engines.base import Engine
 from engines.config_pbtxt import ModelConfig, TensorSpec, model_config
-from engines.metadata import ModelInfo, ModelMetadata, read
-from schemas import ids
+from engines.metadata import ModelMetadata, read
+from engines.model import Model
+from engines.model_info import ModelInfo
 from schemas.errors import ConfigurationError
-from schemas.events import ModelIdentity
 
 #: The models of this release.
 RELEASED: Final = Path(__file__).parent / "models"
@@ -29,33 +28,6 @@ _PLATFORM: Final = "onnxruntime_onnx"
 
 #: Makes the engine of a model file.
 EngineFactory = Callable[[Path], Engine]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model ready to run."""
-
-    info: ModelInfo
-    metadata: ModelMetadata
-    config: ModelConfig
-    engine: Engine
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """Size of the model's grid along x, y, z."""
-        _, x, y, z, _ = self.config.inputs[0].dims
-        return (x, y, z)
-
-    def identity(self) -> ModelIdentity:
-        """What results say about their origin; ``device_uid`` changes with the model file (IHE AIR)."""
-        return ModelIdentity(
-            name=self.info.name,
-            version=self.info.version,
-            sha256=self.info.sha256,
-            manufacturer=self.info.manufacturer,
-            device_uid=ids.dicom_uid("device", self.info.name, self.info.version, self.info.sha256),
-            engine=self.engine.identity(),
-        )
 
 
 def names(root: Path) -> list[str]:

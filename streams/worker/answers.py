@@ -28,8 +28,8 @@ from schemas.topics import Topic
 
 if TYPE_CHECKING:  # only types: who writes answers need not load the libraries that compute them
     from engines.metadata import Output
+    from engines.model import Model
     from engines.pipeline import Outcome
-    from engines.repository import Model
 
 #: Seconds to wait before attempt 2 and attempt 3.
 RETRY_DELAYS_S: Final = (5.0, 15.0)

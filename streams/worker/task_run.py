@@ -12,8 +12,8 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from engines.model import Model
 from engines.pipeline import Outcome, segment
-from engines.repository import Model
 from engines.selection import choose_series
 from producers.artifacts import MASK_MEDIA_TYPE, pack_mask
 from producers.telemetry import Telemetry

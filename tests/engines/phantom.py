@@ -13,8 +13,10 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from engines.base import Volume32
 from engines.config_pbtxt import ModelConfig, TensorSpec
-from engines.metadata import ModelInfo, ModelMetadata, read
-from engines.repository import RELEASED, Model
+from engines.metadata import ModelMetadata, read
+from engines.model import Model
+from engines.model_info import ModelInfo
+from engines.repository import RELEASED
 from schemas import ids
 
 FOLDER = RELEASED / "mri-brain-segmentation"

@@ -10,8 +10,9 @@ import pytest
 
 from engines import repository
 from engines.metadata import ModelMetadata, read
+from engines.model import Model
 from engines.onnx import OnnxEngine
-from engines.repository import RELEASED, Model
+from engines.repository import RELEASED
 from schemas import ids
 from schemas.errors import ConfigurationError
 from schemas.topics import finding_topic
