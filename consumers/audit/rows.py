@@ -123,7 +123,7 @@ def _row(message: RawMessage, codec: Codec, prev_hash: str) -> Row:
         record = type(event).__name__
         event_id = getattr(event, "event_id", "")
         study = getattr(event, "study_instance_uid", None) or ""
-        task = getattr(event, "task_id", "")
+        task = getattr(event, "task_id", None) or ""
         moment = getattr(event, "occurred_at", moment)
         body = orjson.dumps(_shown(event), option=orjson.OPT_SORT_KEYS).decode()
     return Row(
