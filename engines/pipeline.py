@@ -17,11 +17,13 @@ from scipy import ndimage
 from engines.base import Volume32
 from engines.domain import input_warnings, output_warnings
 from engines.model import Model
+from engines.outcome import ArrayOutput, Found, Outcome
 from engines.resample import Orientation, orientation_of, resample, slices_at_least
 from engines.steps import Advanced, Infer, Run
 from engines.volume import Volume, read_volume
 from schemas.errors import InvalidInput, TransientFailure
 from schemas.events import Measurement, StageTime, TaskParameters, TaskState
+
 
 def run(
     images: Sequence[Dataset],
@@ -63,7 +65,9 @@ def run(
 
     yield stages.enter(TaskState.POSTPROCESSING)
     measured = model.metadata.output
-    threshold = (parameters and parameters.confidence_threshold) or measured.threshold
+    threshold = measured.threshold
+    if parameters is not None and parameters.confidence_threshold is not None:
+        threshold = parameters.confidence_threshold
     mask = postprocess(probability.reshape(model.grid), volume, orientation, threshold)
     volume_ml = float(np.count_nonzero(mask)) * volume.voxel_ml
     unusual += output_warnings(domain, mask, volume_ml)

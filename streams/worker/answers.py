@@ -27,9 +27,8 @@ from schemas.events import (
 from schemas.topics import Topic
 
 if TYPE_CHECKING:  # only types: who writes answers need not load the libraries that compute them
-    from engines.metadata import Output
     from engines.model import Model
-    from engines.pipeline import Outcome
+    from engines.outcome import Found, Outcome
 
 #: Seconds to wait before attempt 2 and attempt 3.
 RETRY_DELAYS_S: Final = (5.0, 15.0)
@@ -99,8 +98,8 @@ def completed(
     node: str,
     now: datetime,
 ) -> Answer:
-    """The model ran: result with its finding if there is one, status ``completed``."""
-    findings = _findings(task, series, model.metadata.output, outcome, now)
+    """The model ran: result with its findings if there are any, status ``completed``."""
+    findings = tuple(_finding(task, series, found, now) for found in outcome.found)
     result = dataclasses.replace(
         _result(task, model, series.series_instance_uid, outcome.outcome, node, now),
         sop_instance_uids=outcome.sop_instance_uids,
@@ -108,6 +107,9 @@ def completed(
         artifacts=artifacts,
         stages=stages,
         warnings=outcome.warnings,
+        image_quality_warnings=outcome.image_quality_warnings,
+        out_of_domain_warnings=outcome.out_of_domain_warnings,
+        quality=outcome.quality,
     )
     moved = status(task, TaskState.COMPLETED, node, now)
     return Answer(
@@ -181,30 +183,28 @@ def _result(
     )
 
 
-def _findings(
-    task: InferenceTask, series: SeriesContent, output: Output, outcome: Outcome, now: datetime
-) -> tuple[Finding, ...]:
-    if outcome.outcome is not ResultOutcome.FINDINGS:
-        return ()
-    number = output.segment.number
-    about = (task.task_id, output.finding_type, number)
-    return (
-        Finding(
-            event_id=ids.event_id("finding-event", *about),
-            occurred_at=now,
-            finding_id=ids.event_id("finding", *about),
-            finding_type=output.finding_type,
-            task_id=task.task_id,
-            study_instance_uid=task.study_instance_uid,
-            series_instance_uid=series.series_instance_uid,
-            revision=task.revision,
-            code=output.finding.code(),
-            category=output.category,
-            tracking_id=f"{output.finding_type}-{number}",
-            tracking_uid=ids.dicom_uid("tracking", *about),
-            measurements=outcome.measurements,
-            site=output.site.code(),
-            segment_number=number,
-            warnings=outcome.warnings,
-        ),
+def _finding(task: InferenceTask, series: SeriesContent, found: Found, now: datetime) -> Finding:
+    about = (task.task_id, found.finding_type, found.number)
+    return Finding(
+        event_id=ids.event_id("finding-event", *about),
+        occurred_at=now,
+        finding_id=ids.event_id("finding", *about),
+        finding_type=found.finding_type,
+        task_id=task.task_id,
+        study_instance_uid=task.study_instance_uid,
+        series_instance_uid=series.series_instance_uid,
+        revision=task.revision,
+        code=found.code,
+        category=found.category,
+        tracking_id=f"{found.finding_type}-{found.number}",
+        tracking_uid=ids.dicom_uid("tracking", *about),
+        measurements=found.measurements,
+        probability=found.probability,
+        site=found.site,
+        segment_number=found.segment_number,
+        warnings=found.warnings,
+        laterality=found.laterality,
+        locations=found.locations,
+        characteristics=found.characteristics,
+        evidence=found.evidence,
     )

@@ -6,22 +6,39 @@ between, or give the task up.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Final, Protocol
 
+from numpy.typing import NDArray
 from pydicom import Dataset
 
+from engines import pipeline
 from engines.model import Model
-from engines.pipeline import Outcome, segment
+from engines.outcome import ArrayOutput, Outcome
 from engines.selection import choose_series
-from producers.artifacts import MASK_MEDIA_TYPE, pack_mask
+from engines.steps import Advanced, Run
+from producers.artifacts import (
+    HEATMAP_MEDIA_TYPE,
+    MASK_MEDIA_TYPE,
+    PROBABILITY_MEDIA_TYPE,
+    pack_heatmap,
+    pack_mask,
+    pack_probability,
+)
 from producers.telemetry import Telemetry
 from schemas.errors import InvalidMessage, PermanentRejection, TransientFailure
 from schemas.events import Artifact, InferenceTask, StageTime, TaskState
 from streams.clock import Clock
 from streams.worker import answers
 from streams.worker.answers import Answer
+
+_PACKING: Final[dict[str, tuple[str, Callable[[NDArray[Any]], bytes]]]] = {
+    "mask": (MASK_MEDIA_TYPE, pack_mask),
+    "probability": (PROBABILITY_MEDIA_TYPE, pack_probability),
+    "heatmap": (HEATMAP_MEDIA_TYPE, pack_heatmap),
+}
 
 
 class Images(Protocol):
@@ -106,7 +123,8 @@ class TaskRunner:
         started = self._clock().monotonic
         images = self._images.fetch_series(task.retrieve_url, series.series_instance_uid, series.sop_instance_uids)
         fetch = self._since("fetch", started)
-        outcome = segment(images, model, on_step, lambda: self._clock().monotonic)
+        way = pipeline.run(images, model, task.parameters, lambda: self._clock().monotonic)
+        outcome = _driven(way, model, on_step)
         started = self._clock().monotonic
         artifacts = self._keep(task, outcome)
         stages = (fetch, *outcome.stages, self._since("store", started))
@@ -117,13 +135,31 @@ class TaskRunner:
         return answers.completed(task, series, model, outcome, artifacts, stages, self._node, self._now())
 
     def _keep(self, task: InferenceTask, outcome: Outcome) -> tuple[Artifact, ...]:
-        if not outcome.mask.any():
-            return ()
-        packed = pack_mask(outcome.mask)
-        return (self._images.put_artifact(task.retrieve_url, "mask", MASK_MEDIA_TYPE, packed, outcome.mask.shape),)
+        return tuple(self._kept(task, item) for item in outcome.arrays)
+
+    def _kept(self, task: InferenceTask, item: ArrayOutput) -> Artifact:
+        media_type, pack = _PACKING[item.kind]
+        made = self._images.put_artifact(
+            task.retrieve_url, item.kind, media_type, pack(item.array), item.array.shape
+        )
+        return dataclasses.replace(made, quantity=item.quantity, unit=item.unit)
 
     def _since(self, name: str, started: float) -> StageTime:
         return StageTime(name, round((self._clock().monotonic - started) * 1000, 3))
 
     def _now(self) -> datetime:
         return self._clock().utc
+
+
+def _driven(way: Run, model: Model, on_step: Callable[[TaskState], None]) -> Outcome:
+    """Run to the end; whoever listens may do something else, or give the run up, before each computation."""
+    state, answer = TaskState.PREPROCESSING, None
+    while True:
+        try:
+            step = way.send(answer)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+        state = step.state if isinstance(step, Advanced) else state
+        on_step(state)
+        answer = None if isinstance(step, Advanced) else model.engine.infer(step.tensors)

@@ -1,17 +1,32 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations, product
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import Dataset
 
-from engines.pipeline import largest_component, segment
+from engines.model import Model
+from engines.outcome import Outcome
+from engines.pipeline import largest_component, run
+from engines.steps import Advanced, Infer, drive
 from schemas.errors import InvalidInput, TransientFailure
-from schemas.events import ResultOutcome, TaskState
+from schemas.events import ResultOutcome, TaskParameters, TaskState
 from tests.engines.phantom import model_of, series
 
 AXES = [np.array(axis, float) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+
+
+def segment(images: Sequence[Dataset], model: Model, parameters: TaskParameters | None = None) -> Outcome:
+    return drive(run(images, model, parameters), model.engine.infer)
+
+
+def mask_of(outcome: Outcome) -> NDArray[np.bool_]:
+    (output,) = outcome.arrays
+    assert output.kind == "mask"
+    return output.array
 
 
 def every_orientation() -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
@@ -53,7 +68,7 @@ def test_the_mask_lies_on_the_marker_for_every_orientation(row: tuple, column: t
     images = series(mask * 100, row=row, column=column, spacing_mm=(4, 1.5, 2))
     model, _ = model_of((64, 64, 64))
     outcome = segment(images[::-1], model)
-    by_uid = dict(zip(outcome.sop_instance_uids, outcome.mask, strict=True))
+    by_uid = dict(zip(outcome.sop_instance_uids, mask_of(outcome), strict=True))
     native = np.stack([by_uid[image.SOPInstanceUID] for image in images])
     assert dice(native, mask) > 0.95
 
@@ -63,8 +78,8 @@ def test_the_grid_of_the_model_gives_the_marker_exactly(row: tuple, column: tupl
     mask = marker((32, 32, 32))
     model, _ = model_of((32, 32, 32))
     outcome = segment(series(mask * 7, row=row, column=column), model)
-    np.testing.assert_array_equal(outcome.mask, mask)
-    assert outcome.measurements[0].value == pytest.approx(mask.sum() / 1000, abs=0.05)
+    np.testing.assert_array_equal(mask_of(outcome), mask)
+    assert outcome.found[0].measurements[0].value == pytest.approx(mask.sum() / 1000, abs=0.05)
 
 
 @pytest.mark.parametrize(("row", "column"), every_orientation()[:24])
@@ -89,18 +104,18 @@ def test_volume_comes_from_positions() -> None:
     mask[2:6, 16:48, 16:48] = True
     model, _ = model_of((128, 128, 128))
     outcome = segment(series(mask * 9, spacing_mm=(7, 0.5, 0.5)), model)
-    assert outcome.measurements[0].value == pytest.approx(mask.sum() * 7 * 0.25 / 1000, rel=0.03)
-    measurement = outcome.measurements[0]
+    assert outcome.found[0].measurements[0].value == pytest.approx(mask.sum() * 7 * 0.25 / 1000, rel=0.03)
+    measurement = outcome.found[0].measurements[0]
     assert (measurement.code.value, measurement.code.scheme, measurement.unit.value) == ("118565006", "SCT", "mL")
-    assert any("7.0 mm" in warning for warning in outcome.warnings)
+    assert any("7.0 mm" in warning for warning in outcome.out_of_domain_warnings)
 
 
 def test_order_of_the_images_does_not_matter() -> None:
     images = series(np.random.default_rng(2).integers(0, 900, (6, 20, 20)))
     model, _ = model_of((32, 32, 32))
     one, other = segment(images, model), segment(images[::-1], model)
-    np.testing.assert_array_equal(one.mask, other.mask)
-    assert one.measurements == other.measurements
+    np.testing.assert_array_equal(mask_of(one), mask_of(other))
+    assert one.found == other.found
     assert one.sop_instance_uids == other.sop_instance_uids
 
 
@@ -108,17 +123,26 @@ def test_an_empty_mask_is_an_answer() -> None:
     model, _ = model_of((16, 16, 16), lambda grid: grid * 0)
     outcome = segment(series(np.ones((3, 4, 4))), model)
     assert outcome.outcome is ResultOutcome.NO_FINDINGS
-    assert outcome.measurements == ()
-    assert "No brain was found." in outcome.warnings
-    assert not outcome.mask.any()
+    assert outcome.found == outcome.arrays == ()
+    assert "No brain was found." in outcome.out_of_domain_warnings
 
 
 def test_stages_are_announced_and_timed() -> None:
-    seen: list[TaskState] = []
     ticks = iter(range(100))
     model, _ = model_of((16, 16, 16))
-    outcome = segment(series(np.ones((3, 4, 4))), model, seen.append, lambda: float(next(ticks)))
-    assert seen == [TaskState.PREPROCESSING, TaskState.INFERRING, TaskState.POSTPROCESSING]
+    way = run(series(np.ones((3, 4, 4))), model, None, lambda: float(next(ticks)))
+    seen: list[Advanced | Infer] = [next(way)]
+    with pytest.raises(StopIteration) as end:
+        while True:
+            step = seen[-1]
+            seen.append(way.send(model.engine.infer(step.tensors) if isinstance(step, Infer) else None))
+    assert [step.state if isinstance(step, Advanced) else "infer" for step in seen] == [
+        TaskState.PREPROCESSING,
+        TaskState.INFERRING,
+        "infer",
+        TaskState.POSTPROCESSING,
+    ]
+    outcome = end.value.value
     assert [(stage.name, stage.duration_ms) for stage in outcome.stages] == [
         ("preprocessing", 1000),
         ("inferring", 1000),
@@ -127,15 +151,21 @@ def test_stages_are_announced_and_timed() -> None:
     assert outcome.outcome is ResultOutcome.FINDINGS
 
 
-def test_a_stage_can_give_up() -> None:
-    def stop(state: TaskState) -> None:
-        if state is TaskState.INFERRING:
-            raise KeyboardInterrupt
-
+def test_a_run_can_be_given_up_between_two_steps() -> None:
     model, engine = model_of((16, 16, 16))
-    with pytest.raises(KeyboardInterrupt):
-        segment(series(np.ones((3, 4, 4))), model, stop)
+    way = run(series(np.ones((3, 4, 4))), model)
+    next(way)
+    way.close()
     assert engine.seen is None
+
+
+def test_the_requester_may_ask_for_another_threshold() -> None:
+    voxels = np.full((4, 8, 8), 40)
+    voxels[1:3, 2:6, 2:6] = 100
+    model, _ = model_of((8, 8, 4))
+    images = series(voxels)
+    assert mask_of(segment(images, model, TaskParameters(confidence_threshold=0.3))).all()
+    assert not mask_of(segment(images, model, TaskParameters(confidence_threshold=0.6))).all()
 
 
 def test_black_images_and_broken_output_are_told_apart() -> None:

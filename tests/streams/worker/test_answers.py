@@ -6,7 +6,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from engines.pipeline import segment
+from engines.pipeline import run
+from engines.steps import drive
 from schemas import ids
 from schemas.codec import Codec
 from schemas.errors import InvalidInput, TransientFailure
@@ -24,7 +25,8 @@ STAGES = (StageTime("fetch", 1.0),)
 
 
 def completed(value: int) -> answers.Answer:
-    outcome = segment(series(np.full((3, 4, 4), 5)), model_of((16, 16, 16), lambda grid: grid * value)[0])
+    model, engine = model_of((16, 16, 16), lambda grid: grid * value)
+    outcome = drive(run(series(np.full((3, 4, 4), 5)), model), engine.infer)
     return answers.completed(TASK, TASK.series[0], MODEL, outcome, (MASK,), STAGES, "node-1", NOW)
 
 
