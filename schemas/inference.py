@@ -25,7 +25,8 @@ class InferenceTask:
     ``deadline`` is when results must be stored; ``excluded_nodes`` have failed this task before;
     ``priority_reason`` and ``rule_revision`` say who decided the class. Nobody wants the result after
     ``useful_until``; ``model_version`` is pinned, or the one that serves. ``partial`` says that it was made from
-    the complete series of a study that is not.
+    the complete series of a study that is not. ``request_key`` is what a requester's own identifier became, so
+    that the same one is the same task; ``request_digest`` tells what was asked for under it.
     """
 
     event_id: str
@@ -54,6 +55,8 @@ class InferenceTask:
     indication: str | None = None
     model_version: str | None = None
     partial: bool = False
+    request_key: str | None = None
+    request_digest: str | None = None
 
 
 @dataclass(frozen=True)
