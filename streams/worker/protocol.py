@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.events import InferenceTask, ModelState, TaskState
+from schemas.events import InferenceTask, ModelIdentity, ModelState, TaskState
 from streams.worker.answers import Answer
 
 #: Task id and attempt.
@@ -61,6 +61,16 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Computing:
+    """These tasks are in the step that begins now, several where they share a batch; none: it waits for work.
+
+    Said before the step, so that whoever sees the child die or stand still knows which tasks it was at.
+    """
+
+    names: tuple[Name, ...]
+
+
+@dataclass(frozen=True)
 class Unreachable:
     """The gateway that holds the images is away: the task waits in the parent, no attempt is counted."""
 
@@ -71,10 +81,14 @@ class Unreachable:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Models are verified and warm; also said again when one was refused or replaced later."""
+    """Models are verified and warm; also said again when one was refused or replaced later.
+
+    ``identities`` are those of the versions that serve, so that the parent can say which model could not run.
+    """
 
     engine: str
     models: tuple[ModelState, ...]
+    identities: tuple[ModelIdentity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,4 +100,4 @@ class Health:
 
 
 ToChild = Begin | Rerank | Abandon
-FromChild = Ended | Moved | Unreachable | Loaded | Health
+FromChild = Ended | Moved | Computing | Unreachable | Loaded | Health
