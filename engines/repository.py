@@ -1,33 +1,40 @@
-"""Folder in Triton layout → loaded, verified, warm models.
+"""Folder in Triton layout → verified, warm versions of models.
 
-``NAME/config.pbtxt``, ``NAME/VERSION/model.onnx``, ``NAME/metadata.json``, ``NAME/model_info.json``,
-``NAME/validation/case.npz``. Guarantee: a model is used only when its file has the recorded digest, its graph has
-the recorded inputs and outputs, and it answers the validation case as recorded; that run also warms it up.
+``NAME/config.pbtxt``, ``NAME/metadata.json``, ``NAME/model_info.json``, ``NAME/validation/`` and
+``NAME/N/model.onnx`` for each version; ``metadata.json``, ``model_info.json`` and ``validation/`` in ``N/`` go
+before those above. Guarantee: a version is used only when its file has the recorded digest, its graph has the
+recorded inputs and outputs, and it answers its validation set as recorded, which also warms it up.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
+from pydicom import Dataset
 
 from engines.base import Engine
 from engines.config_pbtxt import ModelConfig, TensorSpec, model_config
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.model_info import ModelInfo
+from engines.outcome import Outcome
+from engines.pipeline import run
+from engines.records import Records, key_of
+from engines.steps import drive
+from engines.validation import validate, warm_up
 from schemas.errors import ConfigurationError
 
 #: The models of this release.
 RELEASED: Final = Path(__file__).parent / "models"
 
-_PLATFORM: Final = "onnxruntime_onnx"
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
 
-#: Makes the engine of a model file.
-EngineFactory = Callable[[Path], Engine]
+#: Makes the engine of a model file, such as :func:`engines.runtimes.engine_of` with its options.
+EngineFactory = Callable[[Path, ModelConfig], Engine]
 
 
 def names(root: Path) -> list[str]:
@@ -46,8 +53,89 @@ def names(root: Path) -> list[str]:
     return found
 
 
+def versions(folder: Path) -> tuple[int, ...]:
+    """Numbers of the version folders of a model, the newest last.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    found = {int(path.name) for path in folder.iterdir() if _is_version(path)}
+    if not found:
+        raise ConfigurationError(f"{folder} has no version folder: add 1/ with the model file")
+    return tuple(sorted(found))
+
+
+def read_info(folder: Path, version: int) -> ModelInfo:
+    """Where a version comes from.
+
+    Raises
+    ------
+    ConfigurationError
+        ``model_info.json`` is missing, wrong, or of another model.
+    """
+    path = _nearest(folder, version, "model_info.json")
+    info = read(path, ModelInfo)
+    if info.name != folder.name:
+        raise ConfigurationError(
+            f"{path} names the model {info.name!r}: it must be the folder's name {folder.name!r}"
+        )
+    return info
+
+
+def version_files(folder: Path, version: int) -> tuple[Path, ...]:
+    """Files that a version consists of, its validation set among them, in a stable order."""
+    own = folder / str(version)
+    found = {
+        folder / "config.pbtxt",
+        *(_nearest(folder, version, name) for name in ("metadata.json", "model_info.json")),
+    }
+    found.update(path for path in (*own.rglob("*"), *_validation(folder, version).rglob("*")) if path.is_file())
+    return tuple(sorted(path for path in found if path.is_file()))
+
+
+def load_version(folder: Path, version: int, engine_of: EngineFactory, records: Records) -> Model:
+    """Load, verify and warm up one version.
+
+    Parameters
+    ----------
+    folder
+        Of the model.
+    version
+        Number of the version's folder.
+    engine_of
+        Makes the engine.
+    records
+        What passed its validation on this node before is not validated again.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing or wrong, the model file is not the recorded one, or it does not answer as recorded.
+    """
+    info = read_info(folder, version)
+    metadata = read(_nearest(folder, version, "metadata.json"), ModelMetadata)
+    config = _config(folder)
+    path = folder / str(version) / info.file
+    _check_digest(path, info)
+    engine = engine_of(path, config)
+    _check_graph(folder, "input", config.inputs, engine.inputs())
+    _check_graph(folder, "output", config.outputs, engine.outputs())
+    _check_shape(folder, config)
+    model = Model(info, metadata, config, engine)
+    cases = _validation(folder, version)
+    key = key_of(version_files(folder, version), engine.identity())
+    if records.passed(key):
+        warm_up(model, cases, _way)
+    else:
+        validate(model, cases, _way)
+        records.keep(key, info.name, info.version, engine.identity())
+    return model
+
+
 def load(root: Path, name: str, engine_of: EngineFactory) -> Model:
-    """Load, verify and warm up one model.
+    """Load, verify and warm up the newest version of a model.
 
     Parameters
     ----------
@@ -56,87 +144,60 @@ def load(root: Path, name: str, engine_of: EngineFactory) -> Model:
     name
         Folder of the model in it.
     engine_of
-        Makes the engine, such as :class:`engines.onnx.OnnxEngine`.
+        Makes the engine, such as :func:`engines.runtimes.engine_of`.
 
     Raises
     ------
     ConfigurationError
-        A file is missing or wrong, the model file is not the recorded one, or it does not answer as recorded.
+        As :func:`load_version`.
     """
     folder = root / name
-    info = read(folder / "model_info.json", ModelInfo)
-    metadata = read(folder / "metadata.json", ModelMetadata)
-    config = _config(folder, name)
-    path = newest_version(folder) / info.file
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return load_version(folder, versions(folder)[-1], engine_of, Records())
+
+
+def _way(images: Sequence[Dataset], model: Model) -> Outcome:
+    return drive(run(images, model), model.engine.infer)
+
+
+def _is_version(path: Path) -> bool:
+    return (
+        path.name.isdecimal() and path.name.isascii() and str(int(path.name)) == path.name != "0" and path.is_dir()
+    )
+
+
+def _nearest(folder: Path, version: int, name: str) -> Path:
+    own = folder / str(version) / name
+    return own if own.exists() else folder / name
+
+
+def _validation(folder: Path, version: int) -> Path:
+    return _nearest(folder, version, "validation")
+
+
+def _config(folder: Path) -> ModelConfig:
+    path = folder / "config.pbtxt"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error}): restore the model repository") from error
+    config = model_config(text, str(path))
+    if config.name != folder.name:
+        raise ConfigurationError(
+            f"{path} names the model {config.name!r}: it must be the folder's name {folder.name!r}"
+        )
+    return config
+
+
+def _check_digest(path: Path, info: ModelInfo) -> None:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}): restore the model file") from error
     if digest != info.sha256:
         raise ConfigurationError(
             f"{path} has sha256 {digest} and model_info.json records {info.sha256}: restore the model file"
         )
-    engine = engine_of(path)
-    _check_graph(folder, "input", config.inputs, engine.inputs())
-    _check_graph(folder, "output", config.outputs, engine.outputs())
-    _check_shape(folder, config)
-    model = Model(info, metadata, config, engine)
-    validate(model, folder / "validation" / "case.npz")
-    return model
-
-
-def newest_version(folder: Path) -> Path:
-    """Version folder with the highest number (Triton's default version policy).
-
-    Raises
-    ------
-    ConfigurationError
-        There is no version folder.
-    """
-    versions = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
-    if not versions:
-        raise ConfigurationError(f"{folder} has no version folder: add 1/ with the model file")
-    return max(versions, key=lambda path: int(path.name))
-
-
-def validate(model: Model, case: Path) -> None:
-    """Run the validation case and compare.
-
-    Raises
-    ------
-    ConfigurationError
-        The case is missing, or the model does not answer it as recorded.
-    """
-    if not case.is_file():
-        raise ConfigurationError(f"{case} is missing: a model is used only when it can be checked; restore it")
-    with np.load(case) as expected:
-        volume = expected["volume"].astype(np.float32) / np.float32(expected["volume"].max())
-        stored, voxels = expected["probability"].astype(np.float32), int(expected["voxels"])
-        tolerance, voxels_tolerance = float(expected["probability_tolerance"]), float(expected["voxels_tolerance"])
-    spec = model.config.inputs[0]
-    answer = model.engine.infer({spec.name: volume.reshape(spec.dims)})[model.config.outputs[0].name]
-    probability = answer.reshape(model.grid)
-    deviation = float(np.abs(probability[::8, ::8, ::8] - stored).max())
-    found = int(np.count_nonzero(probability >= model.metadata.output.threshold))
-    if not (deviation <= tolerance and abs(found - voxels) <= voxels_tolerance * voxels):
-        raise ConfigurationError(
-            f"model {model.info.name} on {model.engine.identity()} does not answer its validation case as "
-            f"recorded (deviation {deviation:.2g}, allowed {tolerance:.2g}; {found} voxels, recorded {voxels}): "
-            "use the runtime version of this release"
-        )
-
-
-def _config(folder: Path, name: str) -> ModelConfig:
-    path = folder / "config.pbtxt"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be read ({error.strerror}): restore the model repository"
-        ) from error
-    config = model_config(text, str(path))
-    if config.name != name:
-        raise ConfigurationError(f"{path} names the model {config.name!r}: it must be the folder's name {name!r}")
-    if config.platform != _PLATFORM:
-        raise ConfigurationError(f"{path} asks for platform {config.platform!r}: only {_PLATFORM!r} can run here")
-    return config
 
 
 def _check_graph(

@@ -96,7 +96,7 @@ def _load(
         A model is missing, changed, or does not answer as recorded.
     """
     from engines import repository
-    from engines.onnx import OnnxEngine
+    from engines.runtimes import EngineOptions, engine_of
     from producers.claim_check import ClaimCheck
     from streams.worker.announce import Announcer
     from streams.worker.executor import Executor
@@ -104,8 +104,9 @@ def _load(
 
     started = time.monotonic()
     root = settings.model_repository or repository.RELEASED
+    options = EngineOptions(threads=settings.threads)
     models = {
-        name: repository.load(root, name, lambda path: OnnxEngine(path, settings.threads))
+        name: repository.load(root, name, lambda path, config: engine_of(path, config, options))
         for name in repository.names(root)
     }
     node = process.settings.node

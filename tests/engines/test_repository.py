@@ -13,6 +13,7 @@ from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.onnx import OnnxEngine
 from engines.repository import RELEASED
+from engines.runtimes import engine_of
 from schemas import ids
 from schemas.errors import ConfigurationError
 from schemas.topics import finding_topic
@@ -22,7 +23,7 @@ NAME = "mri-brain-segmentation"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return repository.load(RELEASED, NAME, OnnxEngine)
+    return repository.load(RELEASED, NAME, engine_of)
 
 
 @pytest.fixture
@@ -82,7 +83,10 @@ def other_case(folder: Path) -> None:
         (edit("metadata.json", '"threshold": 0.5', '"threshold": 5'), r"output\.threshold"),
         (edit("config.pbtxt", "img_in:0", "other"), "does not describe the input"),
         (edit("config.pbtxt", "[ 1, 128, 128, 128, 1 ]", "[ 1, 64, 64, 64, 1 ]"), "does not describe the input"),
-        (edit("config.pbtxt", "onnxruntime_onnx", "tensorflow"), "only 'onnxruntime_onnx'"),
+        (
+            edit("config.pbtxt", "onnxruntime_onnx", "tensorflow"),
+            "platform 'tensorflow', which no runtime here runs",
+        ),
         (edit("config.pbtxt", 'name: "mri', 'name: "ct'), "folder's name"),
         (other_case, "does not answer its validation case"),
     ],
@@ -90,7 +94,7 @@ def other_case(folder: Path) -> None:
 def test_what_is_not_as_recorded_is_refused(root: Path, change: Callable[[Path], None], problem: str) -> None:
     change(root / NAME)
     with pytest.raises(ConfigurationError, match=problem):
-        repository.load(root, NAME, OnnxEngine)
+        repository.load(root, NAME, engine_of)
 
 
 def test_a_file_that_is_no_model_is_refused(root: Path) -> None:
@@ -101,7 +105,7 @@ def test_a_file_that_is_no_model_is_refused(root: Path) -> None:
     (root / NAME / "1" / "model.onnx").write_bytes(b"not onnx")
     (root / NAME / "model_info.json").write_text(json.dumps(info))
     with pytest.raises(ConfigurationError, match="cannot be loaded by ONNX Runtime"):
-        repository.load(root, NAME, OnnxEngine)
+        repository.load(root, NAME, engine_of)
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
@@ -116,9 +120,3 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigurationError, match="CUDAExecutionProvider"):
         OnnxEngine(RELEASED / NAME / "1" / "model.onnx", device="cuda")
-
-
-def test_the_highest_version_is_taken(tmp_path: Path) -> None:
-    for version in ("2", "10", "notes"):
-        (tmp_path / version).mkdir()
-    assert repository.newest_version(tmp_path).name == "10"
