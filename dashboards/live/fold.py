@@ -10,37 +10,58 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from dashboards.live.records import DeliveryView, Moment, ResultView, StudyView, TaskView
+from dashboards.live.records import (
+    Asked,
+    DeliveryView,
+    Moment,
+    ResultView,
+    Said,
+    SeriesView,
+    StudyView,
+    TaskView,
+)
+from dashboards.live.reviews import Place
 from schemas.events import (
+    CommandKind,
     DeliveryOutcome,
     InferenceResult,
     InferenceTask,
     ResultOutcome,
     StudyReady,
+    TaskCommand,
     TaskState,
     TaskStatus,
 )
+from schemas.topics import Priority
 
 #: Stages of an attempt in their order; deliveries follow.
 STAGES: Final = ("queued", "preprocessing", "inferring", "postprocessing", "retry_wait", "result")
 
-TaskEvent = InferenceTask | TaskStatus | InferenceResult | DeliveryOutcome
+TaskEvent = InferenceTask | TaskStatus | InferenceResult | DeliveryOutcome | TaskCommand
+
+#: Events of a task that say too little of it to make it known.
+Follow = DeliveryOutcome | TaskCommand
 
 
-def study_after(known: StudyView | None, event: StudyReady | TaskEvent) -> StudyView:
-    """Study after an event about it or about one of its tasks."""
+def study_after(known: StudyView | None, event: StudyReady | TaskEvent, place: Place | None = None) -> StudyView:
+    """Study after an event about it or about one of its tasks, read at ``place``."""
     study = known or StudyView(event.study_instance_uid, event.occurred_at)
     study = replace(study, updated_at=max(study.updated_at, event.occurred_at))
     if isinstance(event, StudyReady):
-        return _ready(study, event) if event.revision >= study.revision else study
+        return _ready(study, event, place) if event.revision >= study.revision else study
     if event.task_id in study.task_ids:
         return study
     return replace(study, task_ids=(*study.task_ids, event.task_id))
 
 
-def _ready(study: StudyView, event: StudyReady) -> StudyView:
+def _ready(study: StudyView, event: StudyReady, place: Place | None) -> StudyView:
     return replace(
         study,
+        place=place,
+        series=tuple(
+            SeriesView(one.series_instance_uid, one.modality, one.series_description, len(one.sop_instance_uids))
+            for one in event.series
+        ),
         revision=event.revision,
         arrived_at=event.first_instance_at,
         last_instance_at=event.last_instance_at,
@@ -60,8 +81,8 @@ def _ready(study: StudyView, event: StudyReady) -> StudyView:
 def task_after(known: TaskView | None, event: TaskEvent) -> TaskView | None:
     """Task after an event about it.
 
-    ``None`` when only a delivery is known: it names no model and no deadline, so there is no task to show yet;
-    the result that it delivers is read sooner or later.
+    ``None`` when only a delivery or a command is known: it names no model and no deadline, so there is no task to
+    show yet; the task or its result is read sooner or later.
     """
     match event:
         case InferenceTask():
@@ -72,6 +93,8 @@ def task_after(known: TaskView | None, event: TaskEvent) -> TaskView | None:
             return _answered(known, event)
         case DeliveryOutcome():
             return None if known is None else _delivered(known, event)
+        case TaskCommand():
+            return None if known is None else _told(known, event)
 
 
 def _created(known: TaskView | None, event: InferenceTask) -> TaskView:
@@ -88,7 +111,49 @@ def _created(known: TaskView | None, event: InferenceTask) -> TaskView:
         deadline=event.deadline,
         updated_at=event.occurred_at,
     )
-    return replace(task, priority_reason=event.priority_reason, rule_revision=event.rule_revision)
+    asked = Asked(
+        requested_by=event.requested_by,
+        series_instance_uids=tuple(series.series_instance_uid for series in event.series),
+        retrieve_url=event.retrieve_url,
+        accession_number=event.accession_number,
+        parameters=event.parameters,
+        model_version=event.model_version,
+        useful_until=event.useful_until,
+        partial=event.partial,
+        request_key=event.request_key,
+        request_digest=event.request_digest,
+    )
+    # what an upgrade said stays said
+    reason = event.priority_reason if task.upgraded is None else task.priority_reason or event.priority_reason
+    return replace(task, asked=asked, priority_reason=reason, rule_revision=event.rule_revision)
+
+
+def _told(task: TaskView, event: TaskCommand) -> TaskView:
+    said = Said(event.occurred_at, event.actor, event.reason)
+    task = replace(task, updated_at=max(task.updated_at, event.occurred_at))
+    match event.kind:
+        case CommandKind.CANCEL:
+            return replace(task, cancelled=task.cancelled or said)
+        case CommandKind.HOLD:
+            return replace(task, held=said)
+        case CommandKind.RELEASE:
+            return replace(task, held=None)
+        case CommandKind.UPGRADE:
+            return _upgraded(task, event)
+
+
+def _upgraded(task: TaskView, event: TaskCommand) -> TaskView:
+    if event.priority is None or more_urgent(event.priority, task.upgraded) is task.upgraded:
+        return task
+    priority = more_urgent(event.priority, task.priority)
+    deadline = task.deadline if event.deadline is None else min(task.deadline, event.deadline)
+    reason = event.priority_reason or task.priority_reason
+    return replace(task, upgraded=event.priority, priority=priority, deadline=deadline, priority_reason=reason)
+
+
+def more_urgent(one: Priority, other: Priority | None) -> Priority:
+    """The more urgent of two classes; of equals the second."""
+    return one if other is None or one.rank < other.rank else other
 
 
 def _moved(known: TaskView | None, event: TaskStatus) -> TaskView:
@@ -110,8 +175,9 @@ def _moved(known: TaskView | None, event: TaskStatus) -> TaskView:
         state=event.state,
         progress=event.progress,
         attempt=event.attempt,
-        priority=event.priority,
-        deadline=event.deadline,
+        # whoever writes the status may not have read the upgrade yet
+        priority=more_urgent(event.priority, task.upgraded),
+        deadline=event.deadline if task.upgraded is None else min(event.deadline, task.deadline),
         node=event.node or task.node,
         reason=event.reason,
         updated_at=max(task.updated_at, event.occurred_at),

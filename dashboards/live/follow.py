@@ -36,6 +36,9 @@ TOPICS: Final = (
     Topic.DELIVERY,
     Topic.ESCALATIONS,
     Topic.REVIEW,
+    Topic.COMMANDS,
+    Topic.NODES,
+    Topic.ELIGIBILITY,
 )
 
 PROBE_INTERVAL_S: Final = 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dashboards.live.reviews import Place
 from schemas.events import (
     Artifact,
     DeliveryStatus,
@@ -14,6 +15,7 @@ from schemas.events import (
     ReadyReason,
     ResultOutcome,
     StageTime,
+    TaskParameters,
     TaskState,
 )
 from schemas.topics import Priority
@@ -61,11 +63,40 @@ class ResultView:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the task itself says beyond its statuses: what to run on, and for whom.
+
+    ``request_key`` and ``request_digest`` are those of a task that somebody asked for.
+    """
+
+    requested_by: str
+    series_instance_uids: tuple[str, ...]
+    retrieve_url: str
+    accession_number: str | None = None
+    parameters: TaskParameters | None = None
+    model_version: str | None = None
+    useful_until: datetime | None = None
+    partial: bool = False
+    request_key: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """Somebody's word on a task, from a command: when, by whom, and why."""
+
+    at: datetime
+    actor: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class TaskView:
     """One inference task, with everything that happened to it so far.
 
-    ``moments`` are in the order of time. ``priority_reason`` and ``rule_revision`` are ``None`` until the task
-    itself was read.
+    ``moments`` are in the order of time. ``priority_reason``, ``rule_revision`` and ``asked`` are ``None`` until
+    the task itself was read. ``held`` and ``cancelled`` are what was asked of its worker, which is the one who
+    knows whether it came in time; ``upgraded`` is the most urgent class that was asked for.
     """
 
     task_id: str
@@ -86,6 +117,10 @@ class TaskView:
     moments: tuple[Moment, ...] = ()
     result: ResultView | None = None
     deliveries: tuple[DeliveryView, ...] = ()
+    asked: Asked | None = None
+    held: Said | None = None
+    cancelled: Said | None = None
+    upgraded: Priority | None = None
 
     @property
     def finished(self) -> bool:
@@ -94,8 +129,21 @@ class TaskView:
 
 
 @dataclass(frozen=True)
+class SeriesView:
+    """One series of a study, without the list of its images."""
+
+    series_instance_uid: str
+    modality: str | None
+    description: str | None
+    instance_count: int
+
+
+@dataclass(frozen=True)
 class StudyView:
-    """One study, as of its latest revision. Fields are ``None`` while only its tasks are known."""
+    """One study, as of its latest revision. Fields are ``None`` while only its tasks are known.
+
+    ``place`` is where the event of that revision lies, which lists all images.
+    """
 
     study_instance_uid: str
     updated_at: datetime
@@ -113,3 +161,5 @@ class StudyView:
     gateway: str | None = None
     retrieve_url: str | None = None
     task_ids: tuple[str, ...] = ()
+    series: tuple[SeriesView, ...] = ()
+    place: Place | None = None

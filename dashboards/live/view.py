@@ -7,28 +7,37 @@ first, the oldest before the newer. Readers on any thread get immutable records.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final
 
+from dashboards.live import line
 from dashboards.live.alarms import Alarms
-from dashboards.live.fold import TaskEvent, study_after, task_after
+from dashboards.live.catalogue import Catalogue, Mark
+from dashboards.live.decisions import Decisions
+from dashboards.live.feed import Feed
+from dashboards.live.fold import Follow, TaskEvent, study_after, task_after
+from dashboards.live.nodes import Nodes
 from dashboards.live.records import StudyView, TaskView
 from dashboards.live.reviews import Place, Reviews
 from schemas.events import (
     Adjudication,
     DeliveryOutcome,
+    EligibilityDecision,
     EscalationStep,
     Event,
     InferenceResult,
     InferenceTask,
+    NodeHeartbeat,
     StudyReady,
+    TaskCommand,
     TaskState,
     TaskStatus,
 )
 
-#: Tasks whose deliveries were read before anything else of them; most are of tasks that were forgotten or expired.
+#: Tasks whose deliveries or commands were read before anything else of them; most were forgotten or expired.
 MAX_EARLY_TASKS: Final = 1_000
 #: Reviews are kept by task.
 TASKS_PER_STUDY: Final = 3
@@ -56,9 +65,15 @@ class LiveView:
         self._lock = threading.Lock()
         self._studies: dict[str, StudyView] = {}
         self._tasks: dict[str, TaskView] = {}
-        self._early: dict[str, list[DeliveryOutcome]] = {}
+        self._early: dict[str, list[Follow]] = {}
+        self._line = line.Line()
+        self._catalogue = Catalogue()
+        self._study_of_series: dict[str, str] = {}
         self.alarms = Alarms()
         self.reviews = Reviews(self._limits.max_studies * TASKS_PER_STUDY)
+        self.nodes = Nodes()
+        self.decisions = Decisions(self._limits.max_studies)
+        self.feed = Feed()
 
     def apply(self, event: Event, place: Place | None = None) -> None:
         """Take one event in, read at this place; events that say nothing of a study or a task are ignored."""
@@ -67,10 +82,16 @@ class LiveView:
         match event:
             case StudyReady():
                 with self._lock:
-                    self._note_study(event)
-            case InferenceTask() | TaskStatus() | InferenceResult() | DeliveryOutcome():
+                    self._note_study(event, place)
+            case InferenceTask() | TaskStatus() | InferenceResult() | DeliveryOutcome() | TaskCommand():
                 with self._lock:
                     self._note_task(event)
+                if isinstance(event, TaskStatus):
+                    self.feed.note(event, place)
+            case NodeHeartbeat():
+                self.nodes.apply(event)
+            case EligibilityDecision():
+                self.decisions.apply(event)
             case EscalationStep():
                 self.alarms.apply(event)
             case Adjudication():
@@ -80,22 +101,36 @@ class LiveView:
         if len(self._studies) > self._limits.max_studies * 1.1:
             self.sweep()
 
-    def _note_study(self, event: StudyReady | TaskEvent) -> None:
+    def learn(self, task: InferenceTask, status: TaskStatus) -> None:
+        """Take in a task that this process just wrote; what the log told of it in the meantime counts more."""
+        with self._lock:
+            if task.task_id not in self._tasks:
+                self._note_task(task)
+                self._note_task(status)
+
+    def _note_study(self, event: StudyReady | TaskEvent, place: Place | None = None) -> None:
         uid = event.study_instance_uid
-        self._studies[uid] = study_after(self._studies.get(uid), event)
+        study = study_after(self._studies.get(uid), event, place)
+        self._studies[uid] = study
+        if isinstance(event, StudyReady):
+            for series in study.series:
+                self._study_of_series[series.series_instance_uid] = uid
 
     def _note_task(self, event: TaskEvent) -> None:
-        task = task_after(self._tasks.get(event.task_id), event)
+        known = self._tasks.get(event.task_id)
+        task = task_after(known, event)
         if task is None:
-            if isinstance(event, DeliveryOutcome):
+            if isinstance(event, DeliveryOutcome | TaskCommand):
                 self._keep_early(event)
             return
         self._tasks[event.task_id] = task
+        self._line.note(known, task)
+        self._catalogue.note(task)
         self._note_study(event)
         for early in self._early.pop(event.task_id, ()):
             self._note_task(early)
 
-    def _keep_early(self, event: DeliveryOutcome) -> None:
+    def _keep_early(self, event: Follow) -> None:
         if event.task_id not in self._early and len(self._early) >= MAX_EARLY_TASKS:
             del self._early[next(iter(self._early))]
         self._early.setdefault(event.task_id, []).append(event)
@@ -121,6 +156,38 @@ class LiveView:
         with self._lock:
             known = [task for task in self._tasks.values() if state is None or task.state is state]
         return sorted(known, key=triage_order)
+
+    def study_of_series(self, series_instance_uid: str) -> str | None:
+        """StudyInstanceUID of a series, or ``None`` when it is not known."""
+        with self._lock:
+            return self._study_of_series.get(series_instance_uid)
+
+    def under(self, request_key: str) -> TaskView | None:
+        """Task that was asked for under a key."""
+        with self._lock:
+            found = self._catalogue.under(request_key)
+            return None if found is None else self._tasks.get(found)
+
+    def newest(self, wanted: Callable[[TaskView], bool], before: Mark | None, most: int) -> list[TaskView]:
+        """Tasks that are wanted, the newest first, from a mark on."""
+        with self._lock:
+            found = (task for task in self._catalogue.newest(before, self._tasks.get) if wanted(task))
+            return list(islice(found, most))
+
+    def place_in_line(self, task_id: str) -> line.Place | None:
+        """Where a task stands among those that wait; ``None`` where it does not wait."""
+        with self._lock:
+            return self._line.place(task_id)
+
+    def remaining_s(self, place: line.Place, model: str, nodes: int) -> float | None:
+        """Seconds until a task that stands there is done; see :meth:`dashboards.live.line.Line.remaining_s`."""
+        with self._lock:
+            return self._line.remaining_s(place, model, nodes)
+
+    def usual_s(self, model: str) -> float | None:
+        """Median duration of a model's last runs, in seconds."""
+        with self._lock:
+            return self._line.usual_s(model)
 
     def worklist(self) -> list[tuple[StudyView, list[TaskView]]]:
         """Studies with their tasks: open ones by urgency and deadline, then finished ones, the latest first."""
@@ -166,8 +233,13 @@ class LiveView:
     def _forget(self, studies: Iterable[StudyView]) -> None:
         for study in studies:
             del self._studies[study.study_instance_uid]
+            for series in study.series:
+                self._study_of_series.pop(series.series_instance_uid, None)
             for task_id in study.task_ids:
-                self._tasks.pop(task_id, None)
+                task = self._tasks.pop(task_id, None)
+                if task is not None:
+                    self._line.forget(task_id)
+                    self._catalogue.forget(task)
 
 
 def triage_order(task: TaskView) -> tuple[bool, int, datetime]:
