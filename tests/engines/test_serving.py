@@ -215,7 +215,7 @@ def test_a_file_that_changes_under_a_running_version_stops_it(tmp_path: Path) ->
     (tmp_path / NAME / "1" / "model.onnx").write_bytes(graph(0.7))
     assert serving.reload()
     assert states(serving) == {"1.0": REFUSED}
-    with pytest.raises(TransientFailure, match="no version of tiny can serve.*restore the model file"):
+    with pytest.raises(TransientFailure, match=r"no version of tiny can serve.*restore the model file"):
         version_of(serving)
 
 
