@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -28,17 +30,17 @@ def input_warnings(domain: Domain, image: Dataset, volume: Volume, tilt_degrees:
         Largest angle between a grid axis and its patient axis.
     """
     found = []
-    if _is_not_t1(domain, image):
+    if domain.weighting is not None and _is_not_t1(domain, image):
         repetition, echo = _number(image, "RepetitionTime"), _number(image, "EchoTime")
         times = f"repetition time {_ms(repetition)}, echo time {_ms(echo)}"
         found.append(f"Images do not look {domain.weighting}-weighted ({times}): the model is less accurate.")
     coarsest = max(volume.spacing_mm)
-    if coarsest > domain.maximum_spacing_mm:
+    if domain.maximum_spacing_mm is not None and coarsest > domain.maximum_spacing_mm:
+        best = domain.maximum_spacing_mm if domain.spacing_mm is None else domain.spacing_mm
         found.append(
-            f"Voxels are {coarsest:.1f} mm long and the model was made for {domain.spacing_mm:g} mm: "
-            "it is less accurate."
+            f"Voxels are {coarsest:.1f} mm long and the model was made for {best:g} mm: it is less accurate."
         )
-    if tilt_degrees > domain.maximum_tilt_degrees:
+    if domain.maximum_tilt_degrees is not None and tilt_degrees > domain.maximum_tilt_degrees:
         found.append(f"Slices are tilted by {tilt_degrees:.0f} degrees: the model is less accurate.")
     return tuple(found)
 
@@ -61,7 +63,7 @@ def output_warnings(domain: Domain, mask: NDArray[np.bool_], volume_ml: float) -
     found = []
     if max(areas[0], areas[-1]) > CUT_SHARE * areas.max():
         found.append("The brain reaches the end of the stack of slices: its volume is incomplete.")
-    low, high = domain.plausible_volume_ml
+    low, high = domain.plausible_volume_ml or (0.0, inf)
     if not low <= volume_ml <= high:
         found.append(f"The volume is outside of {low:.0f} to {high:.0f} mL: check the segmentation.")
     return tuple(found)
@@ -73,9 +75,13 @@ def _is_not_t1(domain: Domain, image: Dataset) -> bool:
     sequence = image.get("ScanningSequence") or ""
     kinds = {sequence} if isinstance(sequence, str) else set(sequence)
     if "GR" in kinds:
-        return echo is not None and echo > domain.gradient_echo_maximum_echo_time_ms
-    too_slow = repetition is not None and repetition > domain.spin_echo_maximum_repetition_time_ms
-    return too_slow or (echo is not None and echo > domain.spin_echo_maximum_echo_time_ms)
+        return _above(echo, domain.gradient_echo_maximum_echo_time_ms)
+    too_slow = _above(repetition, domain.spin_echo_maximum_repetition_time_ms)
+    return too_slow or _above(echo, domain.spin_echo_maximum_echo_time_ms)
+
+
+def _above(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and value > limit
 
 
 def _number(image: Dataset, keyword: str) -> float | None:

@@ -1,92 +1,62 @@
 """``metadata.json`` → typed description of how images become a model's input and what its output means.
 
-Every code is a coded concept of PS3.16 or UCUM.
+``task`` says what the output is: masks (segmentation), scores of classes (classification) or boxes (detection).
+So a model of one of these needs no code; ``docs/models.md`` is the reference.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from engines.coded import CodedConcept, Frozen
+from engines.input_policy import InputPolicy
+from engines.output_policy import DetectionOutput, HeatmapPolicy, Output
 from schemas.errors import ConfigurationError
-from schemas.events import Category, Code
+
+__all__ = ["CodedConcept", "Domain", "InputPolicy", "ModelMetadata", "read"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Domain(Frozen):
+    """What the model was made for; outside of it a result carries a warning. What is not given is not judged."""
+
+    weighting: Literal["T1"] | None = None
+    spin_echo_maximum_repetition_time_ms: float | None = Field(default=None, gt=0)
+    spin_echo_maximum_echo_time_ms: float | None = Field(default=None, gt=0)
+    gradient_echo_maximum_echo_time_ms: float | None = Field(default=None, gt=0)
+    spacing_mm: float | None = Field(default=None, gt=0)
+    maximum_spacing_mm: float | None = Field(default=None, gt=0)
+    maximum_tilt_degrees: float | None = Field(default=None, gt=0, le=55)
+    plausible_volume_ml: tuple[float, float] | None = Field(default=None, description="of expected segments")
 
 
-class CodedConcept(_Frozen):
-    """Code value, coding scheme designator, code meaning (PS3.3 8.8)."""
-
-    value: str = Field(max_length=16)
-    scheme: str = Field(max_length=16)
-    meaning: str = Field(max_length=64)
-
-    def code(self) -> Code:
-        """The concept as events carry it."""
-        return Code(self.value, self.scheme, self.meaning)
-
-
-class InputPolicy(_Frozen):
-    """How a series becomes the model's input array."""
-
-    modality: str
-    sop_class_uids: tuple[str, ...] = Field(min_length=1)
-    minimum_slices: int = Field(ge=3)
-    orientation: Literal["RAS"] = Field(description="what the array axes x, y, z point to")
-    resampling: Literal["field-of-view"] = Field(description="the whole field of view fills the input grid")
-    interpolation: Literal["linear"]
-    normalisation: Literal["maximum"] = Field(description="voxels are divided by the largest one")
-    preferred_descriptions: tuple[str, ...] = Field(default=(), description="words in (0008,103E), best first")
-
-
-class Domain(_Frozen):
-    """What the model was made for; outside of it a result carries a warning."""
-
-    weighting: Literal["T1"]
-    spin_echo_maximum_repetition_time_ms: float = Field(gt=0)
-    spin_echo_maximum_echo_time_ms: float = Field(gt=0)
-    gradient_echo_maximum_echo_time_ms: float = Field(gt=0)
-    spacing_mm: float = Field(gt=0)
-    maximum_spacing_mm: float = Field(gt=0)
-    maximum_tilt_degrees: float = Field(gt=0, le=55)
-    plausible_volume_ml: tuple[float, float]
-
-
-class Segment(_Frozen):
-    """How the mask is called and drawn."""
-
-    number: int = Field(ge=1)
-    label: str = Field(max_length=64)
-    category: CodedConcept
-    type: CodedConcept
-    colour_rgb: tuple[int, int, int]
-
-
-class Output(_Frozen):
-    """What the model's output means."""
-
-    threshold: float = Field(gt=0, lt=1)
-    keep: Literal["largest-component"]
-    finding_type: str = Field(pattern=r"^[a-z0-9-]+$", description="findings go to the topic findings.TYPE")
-    finding: CodedConcept
-    site: CodedConcept
-    measurement: CodedConcept
-    unit: CodedConcept
-    category: Category
-    segment: Segment
-
-
-class ModelMetadata(_Frozen):
+class ModelMetadata(Frozen):
     """``metadata.json``."""
 
+    task: Literal["segmentation", "classification", "detection"]
     input: InputPolicy
-    domain: Domain
+    domain: Domain = Domain()
     output: Output
+    heatmap: HeatmapPolicy | None = Field(default=None, description="none: occlusion, when a requester asks")
     limitations: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_output(cls, data: Any) -> Any:
+        """The task decides what ``output`` holds; it is said once."""
+        if isinstance(data, dict) and isinstance(data.get("output"), dict) and "task" in data:
+            return {**data, "output": {**data["output"], "task": data["task"]}}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.output, DetectionOutput) and len(self.output.tensors.order) != len(self.input.spatial):
+            raise ValueError(f"output.tensors.order must name {', '.join(self.input.spatial.lower())}")
+        if self.heatmap is not None and self.heatmap.method == "activation" and self.task != "classification":
+            raise ValueError("heatmap: activation maps are of classifications; use occlusion")
+        return self
 
 
 _M = TypeVar("_M", bound=BaseModel)

@@ -18,6 +18,7 @@ from engines.base import Volume32
 from engines.domain import input_warnings, output_warnings
 from engines.model import Model
 from engines.outcome import ArrayOutput, Found, Outcome
+from engines.output_policy import SegmentationOutput
 from engines.resample import Orientation, orientation_of, resample, slices_at_least
 from engines.steps import Advanced, Infer, Run
 from engines.volume import Volume, read_volume
@@ -64,21 +65,27 @@ def run(
     probability = (answer or {})[model.config.outputs[0].name]
 
     yield stages.enter(TaskState.POSTPROCESSING)
-    measured = model.metadata.output
-    threshold = measured.threshold
+    declared = model.metadata.output
+    if not isinstance(declared, SegmentationOutput):
+        raise InvalidInput(f"no {model.metadata.task} can be run yet: use a segmentation")
+    measured, threshold = declared.segments[0], declared.threshold
     if parameters is not None and parameters.confidence_threshold is not None:
         threshold = parameters.confidence_threshold
     mask = postprocess(probability.reshape(model.grid), volume, orientation, threshold)
     volume_ml = float(np.count_nonzero(mask)) * volume.voxel_ml
     unusual += output_warnings(domain, mask, volume_ml)
-    number = measured.segment.number
+    number = measured.number
     found = Found(
         finding_type=measured.finding_type,
         number=number,
         code=measured.finding.code(),
         category=measured.category,
-        measurements=(Measurement(measured.measurement.code(), round(volume_ml, 1), measured.unit.code()),),
-        site=measured.site.code(),
+        measurements=(
+            Measurement(
+                measured.measurements[0].code.code(), round(volume_ml, 1), measured.measurements[0].unit.code()
+            ),
+        ),
+        site=None if measured.site is None else measured.site.code(),
         segment_number=number,
         warnings=volume.warnings + unusual,
     )

@@ -12,11 +12,12 @@ from engines import repository
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.onnx import OnnxEngine
+from engines.output_policy import SegmentationOutput
 from engines.repository import RELEASED
 from engines.runtimes import engine_of
 from schemas import ids
 from schemas.errors import ConfigurationError
-from schemas.topics import finding_topic
+from schemas.topics import Topic, finding_topic
 
 NAME = "mri-brain-segmentation"
 
@@ -39,7 +40,8 @@ def test_the_released_model_loads_and_answers_its_validation_case(model: Model) 
     assert (identity.name, identity.version) == (NAME, "0.1")
     assert identity.device_uid == ids.dicom_uid("device", NAME, "0.1", identity.sha256)
     assert identity.engine.startswith("onnxruntime ")
-    assert finding_topic(model.metadata.output.finding_type)
+    assert isinstance(model.metadata.output, SegmentationOutput)
+    assert finding_topic(model.metadata.output.segments[0].finding_type) is Topic.FINDINGS_BRAIN_VOLUME
     assert (RELEASED / NAME / model.info.licence_file).read_text().startswith("MIT License")
 
 
@@ -47,13 +49,17 @@ def test_codes_are_those_of_the_standard() -> None:
     from pydicom.sr.codedict import codes
 
     output = read(RELEASED / NAME / "metadata.json", ModelMetadata).output
+    assert isinstance(output, SegmentationOutput)
+    (segment,) = output.segments
+    (measured,) = segment.measurements
     for concept, known in (
-        (output.finding, codes.SCT.Brain),
-        (output.site, codes.SCT.Brain),
-        (output.measurement, codes.SCT.Volume),
-        (output.segment.category, codes.SCT.AnatomicalStructure),
-        (output.segment.type, codes.SCT.Brain),
+        (segment.finding, codes.SCT.Brain),
+        (segment.site, codes.SCT.Brain),
+        (measured.code, codes.SCT.Volume),
+        (segment.property_category, codes.SCT.AnatomicalStructure),
+        (segment.property_type, codes.SCT.Brain),
     ):
+        assert concept is not None
         assert (concept.value, concept.scheme, concept.meaning) == (known.value, "SCT", known.meaning)
 
 
@@ -80,7 +86,7 @@ def other_case(folder: Path) -> None:
         (lambda folder: (folder / "1").rename(folder / "old"), "no version folder"),
         (lambda folder: (folder / "validation" / "case.npz").unlink(), "case.npz is missing"),
         (lambda folder: (folder / "metadata.json").unlink(), "metadata.json cannot be read"),
-        (edit("metadata.json", '"threshold": 0.5', '"threshold": 5'), r"output\.threshold"),
+        (edit("metadata.json", '"threshold": 0.5', '"threshold": 5'), r"output\.segmentation\.threshold"),
         (edit("config.pbtxt", "img_in:0", "other"), "does not describe the input"),
         (edit("config.pbtxt", "[ 1, 128, 128, 128, 1 ]", "[ 1, 64, 64, 64, 1 ]"), "does not describe the input"),
         (
