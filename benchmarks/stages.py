@@ -25,6 +25,8 @@ from producers.arrival import Arrivals
 from producers.dimse.command import Command, CommandField
 from producers.dimse.message import Message, MessageAssembler, encode_command
 from producers.dimse.pdu import PduStream
+from producers.image_facts import Facts
+from producers.patient_key import PatientKeys
 from producers.store import database
 from producers.store.files import INCOMING, write_aside, write_parts
 from producers.store.headers import Headers, read_headers
@@ -62,7 +64,8 @@ class Steps:
         self._files(spool)
         headers = read_headers(spool.prefix, spool.size, _EXPLICIT)
         came = Received(spool, _EXPLICIT, Origin.C_STORE, None, None, None, "PEER", "SCANSTREAM", "a-1")
-        arrivals = Arrivals("gateway", "http://127.0.0.1/dicom-web", "/bench/gateway")
+        facts = Facts(PatientKeys(b"benchmark"))
+        arrivals = Arrivals("gateway", "http://127.0.0.1/dicom-web", "/bench/gateway", facts)
         file = write_aside(self._folder / INCOMING, b"", [made.data_set])
         self._step("event", lambda _: arrivals.stored(came, headers, file, time.time()))
         self._commits(made, headers, came, arrivals)
@@ -100,7 +103,7 @@ class Steps:
             own = replace(headers, sop_instance_uid=uid, values={**headers.values, "SOPInstanceUID": uid})
             puts.append(Put(came, own, file, done, tuple(arrivals.stored(came, own, file, time.time()))))
         connection = database.open_writer(self._folder / "index.sqlite")
-        writer = Writer(connection, Rules(self._folder), threading.Event())
+        writer = Writer(connection, Rules(self._folder, arrivals.stored), threading.Event())
         commit = "rename, fsync of the directory, index and outbox, commit"
         self._step(f"{commit}: alone", lambda number: writer.write_now(puts[number]))
         for put in puts[self._times :]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from producers.image_facts import Facts
 from producers.store.files import Written
 from producers.store.headers import Headers
 from producers.store.outbox import Message
@@ -31,12 +32,15 @@ class Arrivals:
         Root of its DICOMweb service, without a trailing slash.
     source
         CloudEvents ``source``.
+    facts
+        Reads what is said about images.
     """
 
-    def __init__(self, gateway: str, base_url: str, source: str) -> None:
+    def __init__(self, gateway: str, base_url: str, source: str, facts: Facts | None = None) -> None:
         self._gateway = gateway
         self._base_url = base_url
         self._source = source
+        self._facts = facts or Facts()
         self._codec = Codec()
 
     def stored(self, received: Received, headers: Headers, written: Written, stored_at: float) -> list[Message]:
@@ -50,6 +54,7 @@ class Arrivals:
             Unix time, seconds.
         """
         study, series, sop = headers.study_instance_uid, headers.series_instance_uid, headers.sop_instance_uid
+        facts = self._facts.of(headers)
         event = InstanceStored(
             event_id=event_id("instance-stored", self._gateway, sop, written.sha256),
             occurred_at=_moment(stored_at),
@@ -74,6 +79,15 @@ class Arrivals:
             requested_procedure_priority=headers.text("RequestedProcedurePriority"),
             is_own_result=headers.is_own_result,
             replaces=received.replaces,
+            patient_key=facts.patient_key,
+            patient_age_years=facts.patient_age_years,
+            image_type=facts.image_type,
+            image_orientation=facts.image_orientation,
+            image_position=facts.image_position,
+            slice_thickness_mm=facts.slice_thickness_mm,
+            has_contrast=facts.has_contrast,
+            number_of_frames=facts.number_of_frames,
+            quality_control=facts.quality_control,
         )
         return [self._message(event)]
 

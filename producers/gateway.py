@@ -31,12 +31,15 @@ from producers.dimse.entity import application_entity, listen, workflow_services
 from producers.dimse.peer_book import PeerBook
 from producers.dimse.refused import RefusedPeers
 from producers.dimse.workflow import Workflow
+from producers.image_facts import Facts
+from producers.patient_key import patient_keys
 from producers.process import Process, run
 from producers.relay import Relay, RelayIdentity
 from producers.retention import Retention
 from producers.retention_backlog import read_unread
 from producers.schema_registry import codec_from
 from producers.store import ConflictPolicy, InstanceStore
+from schemas.clinical import PatientSettings, QualityControlSettings
 from schemas.errors import ConfigurationError
 from schemas.logs import fields
 from schemas.settings import GatewaySettings, KafkaSettings, RegistrySettings
@@ -56,7 +59,9 @@ def body(process: Process) -> None:
     raise_file_limit(configured.max_associations + configured.max_silent_connections + _OTHER_FILES)
     with listening_socket(configured.http_host, configured.http_port) as http_socket:
         settings = configured.model_copy(update={"http_port": http_socket.getsockname()[1]})
-        arrivals = Arrivals(process.instance, settings.base_url(), process.source)
+        keys = patient_keys(PatientSettings(), process.settings.data_dir)
+        facts = Facts(keys, QualityControlSettings().quality_control_patterns)
+        arrivals = Arrivals(process.instance, settings.base_url(), process.source, facts)
         store = InstanceStore.open(
             process.settings.data_dir / "gateway",
             arrivals.stored,

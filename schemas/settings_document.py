@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic.fields import FieldInfo
 
-from schemas import destinations, settings
+from schemas import clinical, destinations, settings
 
 _HEAD: Final = """# Settings
 
@@ -25,7 +25,7 @@ def blocks() -> list[type[settings.Block]]:
     """Every block of settings, in the order of the source."""
     return [
         member
-        for module in (settings, destinations)
+        for module in (settings, destinations, clinical)
         for member in vars(module).values()
         if inspect.isclass(member)
         and issubclass(member, settings.Block)

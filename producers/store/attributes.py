@@ -68,8 +68,20 @@ INSTANCE: Final = (
 
 LEVELS: Final[dict[Level, tuple[Attribute, ...]]] = {"study": STUDY, "series": SERIES, "instance": INSTANCE}
 
-#: Read for the events only; never a column.
 REQUESTED_PROCEDURE_PRIORITY: Final = Attribute("RequestedProcedurePriority", 0x00401003, "SH")
+
+#: Read for the events only; never columns.
+EVENT: Final = (
+    Attribute("ImageType", 0x00080008, "CS"),
+    Attribute("PatientAge", 0x00101010, "AS"),
+    Attribute("ContrastBolusAgent", 0x00180010, "LO"),
+    Attribute("ContrastBolusAgentSequence", 0x00180012, "SQ"),
+    Attribute("SliceThickness", 0x00180050, "DS"),
+    Attribute("ImagePositionPatient", 0x00200032, "DS"),
+    Attribute("ImageOrientationPatient", 0x00200037, "DS"),
+    Attribute("QualityControlImage", 0x00280300, "CS"),
+    REQUESTED_PROCEDURE_PRIORITY,
+)
 
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 REQUEST_ATTRIBUTES_SEQUENCE: Final = 0x00400275
@@ -77,6 +89,4 @@ REQUEST_ATTRIBUTES_SEQUENCE: Final = 0x00400275
 #: Nothing of interest has a greater tag, so reading stops there: pixel data is never touched.
 LAST_TAG: Final = REQUESTED_PROCEDURE_PRIORITY.tag
 
-WANTED: Final = {
-    attribute.tag: attribute for attribute in (*STUDY, *SERIES, *INSTANCE, REQUESTED_PROCEDURE_PRIORITY)
-}
+WANTED: Final = {attribute.tag: attribute for attribute in (*STUDY, *SERIES, *INSTANCE, *EVENT)}

@@ -17,6 +17,8 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 UNDEFINED: Final = 0xFFFFFFFF
 MAX_DEPTH: Final = 32
+#: Tag of an item as it is written, by whether that is little endian.
+ITEM_BYTES: Final = {True: b"\xfe\xff\x00\xe0", False: b"\xff\xfe\xe0\x00"}
 
 _LONG: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT: Final = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -71,6 +73,8 @@ class ElementReader:
     ) -> tuple[dict[int, bytes], dict[int, dict[int, bytes]]]:
         """Raw values of the wanted elements, and of the first item of the nested sequences.
 
+        The raw value of a sequence are its items, as they are written.
+
         Parameters
         ----------
         wanted
@@ -101,6 +105,8 @@ class ElementReader:
                 items.setdefault(tag, self._first_item(start, length, wanted))
             if length == UNDEFINED:
                 position = self._skip_sequence(start, self._explicit_inside(vr), 0)
+                if tag in wanted:
+                    values.setdefault(tag, self._data[start:position])
                 continue
             position = start + length
             if position > end and not self._complete:
@@ -184,6 +190,8 @@ class ElementReader:
             tag, vr, value_length, value_start = inner
             if value_length == UNDEFINED:
                 position = self._skip_sequence(value_start, self._explicit_inside(vr), 1)
+                if tag in wanted:
+                    found[tag] = self._data[value_start:position]
                 continue
             position = value_start + value_length
             if tag in wanted and position <= len(self._data):

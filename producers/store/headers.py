@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from producers.store import attributes
+from producers.store import attributes, functional_groups
 from producers.store.attributes import REQUEST_ATTRIBUTES_SEQUENCE, SPECIFIC_CHARACTER_SET, WANTED
 from producers.store.charset import encodings_of, text_of
-from producers.store.elements import ElementReader, Encoding, NeedMore, Unreadable
+from producers.store.elements import ITEM_BYTES, ElementReader, Encoding, NeedMore, Unreadable
 from producers.store.outcome import Refused, Status
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
@@ -34,6 +34,10 @@ _MAX_PREFIX: Final = 64 * 1024 * 1024
 #: A deflated header larger than this is an attack, not an image.
 _MAX_INFLATED: Final = 16 * 1024 * 1024
 
+_SOP_CLASS_UID: Final = 0x00080016
+_ENHANCED: Final = frozenset(uid.encode() for uid in functional_groups.ENHANCED)
+
+#: Of a sequence: 1 when it holds something.
 Value = str | int | None
 
 
@@ -110,6 +114,9 @@ def read_headers(prefix: Callable[[int], bytes], size: int, transfer_syntax_uid:
             raise Refused(Status.CANNOT_UNDERSTAND, f"the data set cannot be read: {error}") from error
     for tag, value in items.get(REQUEST_ATTRIBUTES_SEQUENCE, {}).items():
         found.setdefault(tag, value)
+    if transfer_syntax_uid not in DEFLATED and found.get(_SOP_CLASS_UID, b"").rstrip(b"\0 ") in _ENHANCED:
+        for tag, value in functional_groups.read(prefix, size, encoding_of(transfer_syntax_uid)).items():
+            found.setdefault(tag, value)
     return _headers(found, encoding_of(transfer_syntax_uid).little_endian)
 
 
@@ -135,6 +142,8 @@ def _headers(found: Mapping[int, bytes], little_endian: bool) -> Headers:
 def _value(raw: bytes, vr: str, encodings: list[str], little_endian: bool) -> Value:
     if vr == "US":
         return int.from_bytes(raw[:2], "little" if little_endian else "big") if len(raw) >= 2 else None
+    if vr == "SQ":
+        return 1 if raw[:4] == ITEM_BYTES[little_endian] else None
     text = text_of(raw[:_MAX_TEXT], encodings if vr in ("LO", "PN", "SH") else ["ascii"])
     if vr == "IS":
         try:
