@@ -18,6 +18,7 @@ from schemas.events import (
     Finding,
     InferenceResult,
     InferenceTask,
+    ModelIdentity,
     ResultOutcome,
     SeriesContent,
     StageTime,
@@ -57,6 +58,8 @@ class Answer:
         Why the task was not completed.
     dead_letter
         Whether the message goes to the dead-letter topic as it came.
+    stages
+        How long each stage took, for the metrics.
     """
 
     outcome: str
@@ -64,14 +67,23 @@ class Answer:
     retry: InferenceTask | None = None
     error: ScanstreamError | None = None
     dead_letter: bool = False
+    stages: tuple[StageTime, ...] = ()
 
 
 def status(
-    task: InferenceTask, state: TaskState, node: str, now: datetime, reason: str | None = None
+    task: InferenceTask,
+    state: TaskState,
+    node: str,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    model_version: str | None = None,
+    progress: int | None = None,
 ) -> TaskStatus:
-    """Status event of a task; the same move always has the same id."""
+    """Status event of a task; the same move always has the same id, as has the same progress in a state."""
+    further = () if progress is None or progress == PROGRESS.get(state, 0) else (progress,)
     return TaskStatus(
-        event_id=ids.event_id("status", task.task_id, task.attempt, state.value),
+        event_id=ids.event_id("status", task.task_id, task.attempt, state.value, *further),
         occurred_at=now,
         task_id=task.task_id,
         study_instance_uid=task.study_instance_uid,
@@ -79,12 +91,13 @@ def status(
         model_name=task.model_name,
         priority=task.priority,
         state=state,
-        progress=PROGRESS.get(state, 0),
+        progress=PROGRESS.get(state, 0) if progress is None else progress,
         attempt=task.attempt,
         created_at=task.created_at,
         deadline=task.deadline,
         node=node,
         reason=reason,
+        model_version=model_version or task.model_version,
     )
 
 
@@ -99,35 +112,55 @@ def completed(
     now: datetime,
 ) -> Answer:
     """The model ran: result with its findings if there are any, status ``completed``."""
-    findings = tuple(_finding(task, series, found, now) for found in outcome.found)
-    result = dataclasses.replace(
-        _result(task, model, series.series_instance_uid, outcome.outcome, node, now),
-        sop_instance_uids=outcome.sop_instance_uids,
-        findings=findings,
-        artifacts=artifacts,
-        stages=stages,
-        warnings=outcome.warnings,
-        image_quality_warnings=outcome.image_quality_warnings,
-        out_of_domain_warnings=outcome.out_of_domain_warnings,
-        quality=outcome.quality,
-    )
-    moved = status(task, TaskState.COMPLETED, node, now)
+    result = _ran(task, series, model, outcome, artifacts, stages, node, now)
+    moved = status(task, TaskState.COMPLETED, node, now, model_version=result.model.version)
     return Answer(
         outcome.outcome.value,
         (
             (Topic.RESULTS, task.study_instance_uid, result),
             (Topic.STATUS, task.task_id, moved),
         ),
+        stages=stages,
     )
 
 
-def could_not_run(task: InferenceTask, model: Model, error: ScanstreamError, node: str, now: datetime) -> Answer:
+def with_shadow(
+    answer: Answer,
+    task: InferenceTask,
+    series: SeriesContent,
+    model: Model,
+    outcome: Outcome | ScanstreamError,
+    node: str,
+    now: datetime,
+) -> Answer:
+    """The answer, and what a version that runs unseen said about the same images, or why it could not."""
+    if isinstance(outcome, ScanstreamError):
+        identity, limitations = model.identity(), model.metadata.limitations
+        could_not = ResultOutcome.COULD_NOT_RUN
+        result = _result(task, identity, limitations, series.series_instance_uid, could_not, node, now)
+        result = dataclasses.replace(result, reason=str(outcome))
+    else:
+        result = _ran(task, series, model, outcome, (), outcome.stages, node, now, model.info.sha256)
+    unseen = dataclasses.replace(
+        result, event_id=ids.event_id("shadow-result", task.task_id, model.info.sha256), callback_url=None
+    )
+    return dataclasses.replace(answer, events=(*answer.events, (Topic.SHADOW, task.study_instance_uid, unseen)))
+
+
+def could_not_run(
+    task: InferenceTask,
+    model: ModelIdentity,
+    error: ScanstreamError,
+    node: str,
+    now: datetime,
+    limitations: str | None = None,
+) -> Answer:
     """The model can never run on this study: a result that says why, status ``failed``."""
     series = task.series[0].series_instance_uid if task.series else ""
     result = dataclasses.replace(
-        _result(task, model, series, ResultOutcome.COULD_NOT_RUN, node, now), reason=str(error)
+        _result(task, model, limitations, series, ResultOutcome.COULD_NOT_RUN, node, now), reason=str(error)
     )
-    moved = status(task, TaskState.FAILED, node, now, str(error))
+    moved = status(task, TaskState.FAILED, node, now, str(error), model_version=model.version)
     return Answer(
         ResultOutcome.COULD_NOT_RUN.value,
         ((Topic.RESULTS, task.study_instance_uid, result), (Topic.STATUS, task.task_id, moved)),
@@ -135,10 +168,22 @@ def could_not_run(task: InferenceTask, model: Model, error: ScanstreamError, nod
     )
 
 
-def failed_for_now(task: InferenceTask, model: Model, error: ScanstreamError, node: str, now: datetime) -> Answer:
-    """Try again later, not here if it can be helped; after the last attempt the task has failed."""
+def failed_for_now(
+    task: InferenceTask,
+    model: ModelIdentity | None,
+    error: ScanstreamError,
+    node: str,
+    now: datetime,
+    limitations: str | None = None,
+) -> Answer:
+    """Try again later, not here if it can be helped; after the last attempt the task has failed.
+
+    ``model`` is none where no version of it can serve: then there is no result that could name one.
+    """
     if task.attempt > len(RETRY_DELAYS_S):
-        return could_not_run(task, model, error, node, now)
+        if model is None:
+            return dead_letter(task, error, node, now)
+        return could_not_run(task, model, error, node, now, limitations)
     not_before = now + timedelta(seconds=RETRY_DELAYS_S[task.attempt - 1])
     following = dataclasses.replace(
         task,
@@ -148,7 +193,8 @@ def failed_for_now(task: InferenceTask, model: Model, error: ScanstreamError, no
         not_before=not_before,
         excluded_nodes=tuple(dict.fromkeys((*task.excluded_nodes, node))),
     )
-    moved = status(task, TaskState.RETRY_WAIT, node, now, str(error))
+    version = model.version if model is not None else None
+    moved = status(task, TaskState.RETRY_WAIT, node, now, str(error), model_version=version)
     return Answer("retry", ((Topic.STATUS, task.task_id, moved),), retry=following, error=error)
 
 
@@ -158,8 +204,40 @@ def dead_letter(task: InferenceTask, error: ScanstreamError, node: str, now: dat
     return Answer("dead_letter", ((Topic.STATUS, task.task_id, moved),), error=error, dead_letter=True)
 
 
+def _ran(
+    task: InferenceTask,
+    series: SeriesContent,
+    model: Model,
+    outcome: Outcome,
+    artifacts: tuple[Artifact, ...],
+    stages: tuple[StageTime, ...],
+    node: str,
+    now: datetime,
+    scope: str | None = None,
+) -> InferenceResult:
+    """``scope`` keeps the ids of findings that are not the task's apart from those that are."""
+    identity, limitations = model.identity(), model.metadata.limitations
+    return dataclasses.replace(
+        _result(task, identity, limitations, series.series_instance_uid, outcome.outcome, node, now),
+        sop_instance_uids=outcome.sop_instance_uids,
+        findings=tuple(_finding(task, series, found, now, scope) for found in outcome.found),
+        artifacts=artifacts,
+        stages=stages,
+        warnings=outcome.warnings,
+        image_quality_warnings=outcome.image_quality_warnings,
+        out_of_domain_warnings=outcome.out_of_domain_warnings,
+        quality=outcome.quality,
+    )
+
+
 def _result(
-    task: InferenceTask, model: Model, series: str, outcome: ResultOutcome, node: str, now: datetime
+    task: InferenceTask,
+    model: ModelIdentity,
+    limitations: str | None,
+    series: str,
+    outcome: ResultOutcome,
+    node: str,
+    now: datetime,
 ) -> InferenceResult:
     return InferenceResult(
         event_id=ids.event_id("result", task.task_id),
@@ -170,21 +248,25 @@ def _result(
         revision=task.revision,
         priority=task.priority,
         outcome=outcome,
-        model=model.identity(),
+        model=model,
         task_created_at=task.created_at,
         deadline=task.deadline,
         node=node,
         attempt=task.attempt,
         retrieve_url=task.retrieve_url,
         sop_instance_uids=(),
-        limitations=model.metadata.limitations,
+        limitations=limitations,
         accession_number=task.accession_number,
         callback_url=task.callback_url,
+        patient_key=task.patient_key,
     )
 
 
-def _finding(task: InferenceTask, series: SeriesContent, found: Found, now: datetime) -> Finding:
-    about = (task.task_id, found.finding_type, found.number)
+def _finding(
+    task: InferenceTask, series: SeriesContent, found: Found, now: datetime, scope: str | None
+) -> Finding:
+    own = (task.task_id,) if scope is None else (task.task_id, scope)
+    about = (*own, found.finding_type, found.number)
     return Finding(
         event_id=ids.event_id("finding-event", *about),
         occurred_at=now,

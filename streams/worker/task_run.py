@@ -107,15 +107,15 @@ class TaskRunner:
         try:
             return self._run(task, model, on_step)
         except (InvalidMessage, PermanentRejection) as error:
-            return answers.could_not_run(task, model, error, self._node, self._now())
+            return answers.could_not_run(task, model.identity(), error, self._node, self._now())
         except TransientFailure as error:
-            return answers.failed_for_now(task, model, error, self._node, self._now())
+            return answers.failed_for_now(task, model.identity(), error, self._node, self._now())
 
     def unexpected(self, task: InferenceTask, error: Exception) -> Answer:
         """Answer for an error that nobody expected: tried again like any failure that may pass."""
         failure = TransientFailure(f"unexpected {type(error).__name__} in the worker: see its log")
         model = self._models[task.model_name]
-        return answers.failed_for_now(task, model, failure, self._node, self._now())
+        return answers.failed_for_now(task, model.identity(), failure, self._node, self._now())
 
     def _run(self, task: InferenceTask, model: Model, on_step: Callable[[TaskState], None]) -> Answer:
         on_step(TaskState.PREPROCESSING)

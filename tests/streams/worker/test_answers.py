@@ -67,7 +67,7 @@ def test_the_same_task_is_answered_under_the_same_ids() -> None:
 
 
 def test_invalid_input_is_told_with_its_reason_and_never_tried_again() -> None:
-    answer = answers.could_not_run(TASK, MODEL, InvalidInput("in colour"), "node-1", NOW)
+    answer = answers.could_not_run(TASK, MODEL.identity(), InvalidInput("in colour"), "node-1", NOW)
     check_contract(answer)
     (_, _, result), (_, _, moved) = answer.events
     assert isinstance(result, InferenceResult)
@@ -77,13 +77,16 @@ def test_invalid_input_is_told_with_its_reason_and_never_tried_again() -> None:
     assert (moved.state, moved.reason) == (TaskState.FAILED, "in colour")
     assert answer.retry is None
     empty = dataclasses.replace(TASK, series=())
-    assert answers.could_not_run(empty, MODEL, InvalidInput("nothing"), "node-1", NOW).outcome == "could_not_run"
+    assert (
+        answers.could_not_run(empty, MODEL.identity(), InvalidInput("nothing"), "node-1", NOW).outcome
+        == "could_not_run"
+    )
 
 
 @pytest.mark.parametrize(("attempt", "delay_s"), [(1, 5), (2, 15)])
 def test_a_failure_that_may_pass_is_tried_again_later_and_elsewhere(attempt: int, delay_s: int) -> None:
     tried = dataclasses.replace(TASK, attempt=attempt, excluded_nodes=("node-0",))
-    answer = answers.failed_for_now(tried, MODEL, TransientFailure("not there yet"), "node-1", NOW)
+    answer = answers.failed_for_now(tried, MODEL.identity(), TransientFailure("not there yet"), "node-1", NOW)
     check_contract(answer)
     assert answer.retry is not None
     assert answer.retry.attempt == attempt + 1
@@ -97,7 +100,7 @@ def test_a_failure_that_may_pass_is_tried_again_later_and_elsewhere(attempt: int
 
 def test_after_the_third_attempt_the_task_has_failed() -> None:
     tried = dataclasses.replace(TASK, attempt=3)
-    answer = answers.failed_for_now(tried, MODEL, TransientFailure("still not there"), "node-1", NOW)
+    answer = answers.failed_for_now(tried, MODEL.identity(), TransientFailure("still not there"), "node-1", NOW)
     assert answer.retry is None
     assert answer.outcome == "could_not_run"
 

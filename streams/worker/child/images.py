@@ -1,0 +1,51 @@
+"""Where a task's images come from and its artifacts go to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from pydicom import Dataset
+
+from engines.outcome import ArrayOutput
+from producers.artifacts import (
+    HEATMAP_MEDIA_TYPE,
+    MASK_MEDIA_TYPE,
+    PROBABILITY_MEDIA_TYPE,
+    pack_heatmap,
+    pack_mask,
+    pack_probability,
+)
+from schemas.events import Artifact
+
+
+class Images(Protocol):
+    """As :class:`producers.claim_check.ClaimCheck`."""
+
+    def fetch_series(
+        self, retrieve_url: str, series_instance_uid: str, sop_instance_uids: Sequence[str]
+    ) -> list[Dataset]:
+        """Images of a series."""
+        ...
+
+    def put_artifact(
+        self, retrieve_url: str, kind: str, media_type: str, data: bytes, shape: tuple[int, ...]
+    ) -> Artifact:
+        """Keep bytes beside the images."""
+        ...
+
+
+def packed(output: ArrayOutput) -> tuple[str, bytes]:
+    """Media type and bytes of a volume."""
+    match output.kind:
+        case "mask":
+            return MASK_MEDIA_TYPE, pack_mask(output.array)
+        case "probability":
+            return PROBABILITY_MEDIA_TYPE, pack_probability(output.array)
+        case "heatmap":
+            return HEATMAP_MEDIA_TYPE, pack_heatmap(output.array)
+
+
+def bytes_of(images: Iterable[Dataset]) -> int:
+    """Memory that images hold, about: twice their pixels, as stored and as numbers."""
+    return 2 * sum(len(image.get("PixelData", b"")) for image in images)

@@ -1,0 +1,242 @@
+"""Tasks in work, their steps done by threads and the engine → messages to the parent.
+
+Any thread may call. The engine belongs to the thread in :meth:`Scheduler.compute`; network and arithmetic go on
+beside it. Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of
+every other one exactly one ``Ended`` or ``Unreachable`` is the last that is said.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from engines.steps import Advanced
+from schemas.errors import DestinationUnavailable
+from schemas.events import InferenceTask
+from schemas.logs import fields
+from streams.worker.answers import Answer
+from streams.worker.child import choice
+from streams.worker.child.batches import Batches
+from streams.worker.child.held import Held, Place, StepsOf
+from streams.worker.child.steps import Compute, Request, Transfer
+from streams.worker.protocol import Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
+
+log = logging.getLogger(__name__)
+
+#: A step of the engine that takes longer than this, in seconds, is a problem to tell.
+STUCK_S: Final = 120.0
+
+
+class Scheduler:
+    """Does the steps of several tasks, the most urgent one first.
+
+    Parameters
+    ----------
+    steps_of
+        Makes the generator of a task.
+    unexpected
+        Answer for an error that nobody expected.
+    say
+        Takes messages to the parent; must not wait.
+    limits
+        How much may be in work.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        steps_of: StepsOf,
+        unexpected: Callable[[InferenceTask, Exception], Answer],
+        say: Callable[[FromChild], None],
+        limits: choice.Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steps_of = steps_of
+        self._unexpected = unexpected
+        self._say = say
+        self._limits = limits or choice.Limits()
+        self._clock = clock
+        self._work: list[Held] = []
+        self._names: dict[Name, Held] = {}
+        self._number = 0
+        self._batches = Batches()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._computing: tuple[str, float] | None = None
+        self._named: tuple[Name, ...] = ()
+
+    def begin(self, begin: Begin) -> None:
+        """Take a task on; one that is held under the same name is given up for it."""
+        name = (begin.task.task_id, begin.task.attempt)
+        self.abandon(name)
+        with self._changed:
+            self._number += 1
+            held = Held(begin, self._steps_of(begin), self._number, self._clock(), begin.rank)
+            self._names[name] = held
+            self._work.append(held)
+            self._changed.notify_all()
+
+    def rerank(self, name: Name, rank: float) -> None:
+        """Make a task more or less urgent."""
+        with self._changed:
+            if name in self._names:
+                self._names[name].rank = rank
+                self._changed.notify_all()
+
+    def abandon(self, name: Name) -> None:
+        """Give a task up: its step under way is the last one, and nothing more is said of it."""
+        with self._changed:
+            held = self._names.pop(name, None)
+            if held is not None:
+                held.abandoned = True
+                if not held.running:
+                    self._work.remove(held)
+                    held.steps.close()
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Begin no further step; every thread returns after the one that it does."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def start_threads(self) -> list[threading.Thread]:
+        """Start what does the steps beside the engine."""
+        places = [Place.NETWORK] * self._limits.network + [Place.HAND] * self._limits.hands
+        threads = [
+            threading.Thread(target=self._serve, args=(place,), name=f"{place.value}-{index}", daemon=True)
+            for index, place in enumerate(places)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong at this moment."""
+        computing = self._computing
+        if computing is None or self._clock() - computing[1] < STUCK_S:
+            return ()
+        return (f"model {computing[0]} has computed one step for more than {STUCK_S:.0f} s",)
+
+    def compute(self) -> None:
+        """Serve the engine until :meth:`close`, in the calling thread."""
+        while batch := self._next_batch():
+            model = batch[0].request.model if batch[0].request else None
+            if model is None:  # pragma: no cover - only requests are handed to the engine
+                continue
+            self._computing = (model.info.name, self._clock())
+            replies = self._batches.run(model, [held.request.tensors for held in batch if held.request])
+            self._computing = None
+            with self._changed:
+                for held, reply in zip(batch, replies, strict=True):
+                    held.request = None
+                    held.reply = reply
+                    self._put_down(held, Place.HAND)
+
+    def _next_batch(self) -> list[Held]:
+        with self._changed:
+            while not self._closed:
+                now = self._clock()
+                first = choice.first_for_engine(self._work, now)
+                if first is not None and first.request is not None:
+                    most = self._batches.most_rows(first.request.model)
+                    batch = choice.next_batch(self._work, most, now)
+                    for held in batch:
+                        held.running = True
+                    self._say_computing()
+                    return batch
+                self._changed.wait(choice.frees_at(self._work, now))
+            return []
+
+    def _serve(self, place: Place) -> None:
+        while (held := self._next(place)) is not None:
+            self._advance(held)
+
+    def _next(self, place: Place) -> Held | None:
+        with self._changed:
+            while not self._closed:
+                now = self._clock()
+                held = choice.next_for_thread(self._work, place, self._limits, now)
+                if held is not None:
+                    held.running = held.begun = True
+                    self._say_computing()
+                    return held
+                self._changed.wait(choice.frees_at(self._work, now))
+            return None
+
+    def _advance(self, held: Held) -> None:
+        """Let a generator go on until somebody else has to do its next step."""
+        place = held.place
+        while True:
+            reply, held.reply = held.reply, None
+            try:
+                step = held.steps.throw(reply) if isinstance(reply, Exception) else held.steps.send(reply)
+            except StopIteration as end:
+                return self._finish(held, Ended(held.name, end.value))
+            except DestinationUnavailable as error:
+                return self._finish(held, Unreachable(held.name, str(error), error.retry_after_s))
+            except Exception as error:
+                log.exception("unexpected error in a task", extra=fields(task_id=held.name[0]))
+                return self._finish(held, Ended(held.name, self._unexpected(held.begin.task, error)))
+            with self._changed:
+                if isinstance(step, Advanced):
+                    self._tell(held, step)
+                    following = place
+                else:
+                    following = self._wants(held, step)
+                # after each step somebody more urgent may be waiting for this thread
+                if held.abandoned or following is not place or self._closed or self._displaced(held):
+                    return self._put_down(held, following)
+
+    def _say_computing(self) -> None:
+        """Name the tasks whose arithmetic is under way, decoders of images included, before a step begins."""
+        names = tuple(
+            sorted(entry.name for entry in self._work if entry.running and entry.place is not Place.NETWORK)
+        )
+        if names != self._named:
+            self._named = names
+            self._say(Computing(names))
+
+    def _displaced(self, held: Held) -> bool:
+        held.running = False
+        best = choice.next_for_thread(self._work, held.place, self._limits, self._clock())
+        held.running = True
+        return best is not held
+
+    def _wants(self, held: Held, step: Request | Transfer | Compute) -> Place:
+        if isinstance(step, Request):
+            held.request = step
+            return Place.ENGINE
+        if step.holds_bytes is not None:
+            held.bytes = step.holds_bytes
+        return Place.NETWORK if isinstance(step, Transfer) else Place.HAND
+
+    def _tell(self, held: Held, step: Advanced) -> None:
+        progress = held.progress(step.state, step.fraction)
+        if progress is not None and not held.abandoned:
+            self._say(Moved(held.name, step.state, progress))
+
+    def _put_down(self, held: Held, place: Place) -> None:
+        held.running = False
+        held.place = place
+        held.moved_at = self._clock()
+        if held.abandoned:
+            self._work.remove(held)
+            held.steps.close()
+        if not any(entry.running for entry in self._work):
+            self._say_computing()
+        self._changed.notify_all()
+
+    def _finish(self, held: Held, message: FromChild) -> None:
+        with self._changed:
+            self._work.remove(held)
+            if not held.abandoned:
+                del self._names[held.name]
+                self._say(message)
+            if not any(entry.running for entry in self._work):
+                self._say_computing()
+            self._changed.notify_all()
