@@ -1,41 +1,27 @@
 """``config.pbtxt`` text → typed model configuration (Triton ModelConfig, protobuf text format).
 
-A small parser of the text format: scalar and message fields, with and without ``:`` before a message, lists,
-adjacent strings, comments, ``;`` and ``,`` separators. Guarantee: what is not understood is refused with its line,
-never skipped.
+Fields as in Triton's ``model_config.proto`` and ``docs/user_guide/model_configuration.md``. Guarantee: a field
+that does not exist, or a value that contradicts another, is refused with its name; fields that only a Triton server
+carries out are listed in :attr:`ModelConfig.server_only`, never passed over in silence.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, TypeVar
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
+from engines.text_format import Fields, parse
 from schemas.errors import ConfigurationError
-
-Scalar = str | int | float | bool
-#: Every field is repeated in the text form; the reader of a field says how many it takes.
-Message = dict[str, list["Scalar | Message"]]
-
-_T = TypeVar("_T", str, int)
-
-_TOKEN: Final = re.compile(
-    r"""(?P<space>[ \t\r\f]+|\#[^\n]*)
-      | (?P<newline>\n)
-      | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
-      | (?P<number>[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)f?\b)
-      | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<mark>[{}<>\[\]:;,])""",
-    re.VERBOSE,
-)
-_CLOSING: Final = {"{": "}", "<": ">"}
-_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'"}
 
 #: Triton data type → numpy dtype name.
 DTYPES: Final = {
     "TYPE_BOOL": "bool",
     "TYPE_UINT8": "uint8",
+    "TYPE_UINT16": "uint16",
+    "TYPE_UINT32": "uint32",
+    "TYPE_UINT64": "uint64",
     "TYPE_INT8": "int8",
     "TYPE_INT16": "int16",
     "TYPE_INT32": "int32",
@@ -45,25 +31,160 @@ DTYPES: Final = {
     "TYPE_FP64": "float64",
 }
 
+#: Backend of newer configurations → the platform that older ones name.
+_PLATFORMS: Final = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan", "pytorch": "pytorch_libtorch"}
+#: File of a version when ``default_model_filename`` is not set.
+_FILES: Final = {
+    "onnxruntime_onnx": "model.onnx",
+    "tensorrt_plan": "model.plan",
+    "pytorch_libtorch": "model.pt",
+    "python": "model.py",
+}
+#: They change what the model answers or to whom, and a runtime of ours does not carry them out.
+_SERVER_ONLY: Final = (
+    "sequence_batching",
+    "ensemble_scheduling",
+    "batch_input",
+    "batch_output",
+    "model_transaction_policy",
+    "model_repository_agents",
+)
+#: They change nothing of what is answered: read by Triton, passed over here.
+_INDIFFERENT: Final = (
+    "runtime",
+    "cc_model_filenames",
+    "metric_tags",
+    "model_metrics",
+    "model_operations",
+    "response_cache",
+)
+_KNOWN: Final = frozenset(
+    {
+        *("name", "platform", "backend", "version_policy", "max_batch_size", "input", "output", "optimization"),
+        *("dynamic_batching", "instance_group", "default_model_filename", "parameters", "model_warmup"),
+        *_SERVER_ONLY,
+        *_INDIFFERENT,
+    }
+)
+_KINDS: Final[Mapping[str, Literal["auto", "cpu", "gpu", "model"]]] = {
+    "KIND_AUTO": "auto",
+    "KIND_CPU": "cpu",
+    "KIND_GPU": "gpu",
+    "KIND_MODEL": "model",
+}
+
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output; ``dims`` with the batch axis, ``-1`` where any size goes; ``dtype`` as in numpy."""
+    """One input or output; ``dims`` with the batch axis, ``-1`` where any size goes; ``dtype`` as in numpy.
+
+    ``reshape`` is the shape that the graph itself has, where it is another one of the same size.
+    """
 
     name: str
     dtype: str
     dims: tuple[int, ...]
+    reshape: tuple[int, ...] | None = None
+
+    @property
+    def graph_dims(self) -> tuple[int, ...]:
+        """Shape in the graph."""
+        return self.dims if self.reshape is None else self.reshape
+
+
+@dataclass(frozen=True)
+class InstanceGroup:
+    """How many copies of a model run, and on what; ``gpus`` by number, empty for all."""
+
+    count: int = 1
+    kind: Literal["auto", "cpu", "gpu", "model"] = "auto"
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DynamicBatching:
+    """Rows of several requests may run as one batch; how long one waits for others."""
+
+    preferred_batch_sizes: tuple[int, ...] = ()
+    max_queue_delay_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """Another runtime that a backend hands the graph to, such as ``tensorrt``, with its parameters."""
+
+    name: str
+    device: Literal["cpu", "gpu"]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VersionPolicy:
+    """Which versions of the folder are served: the ``latest`` so many, ``all``, or the ``specific`` ones."""
+
+    latest: int | None = 1
+    specific: tuple[int, ...] = ()
+
+    def serves(self, versions: Iterable[int]) -> tuple[int, ...]:
+        """Of the versions that are there those that are served, in rising order."""
+        there = sorted(set(versions))
+        if self.specific:
+            return tuple(version for version in there if version in self.specific)
+        return tuple(there if self.latest is None else there[-self.latest :])
+
+
+@dataclass(frozen=True)
+class WarmupInput:
+    """What one input is filled with before the model serves; ``file`` lies in the model's folder ``warmup``."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    data: Literal["zero", "random", "file"]
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """One request that is run before the model serves, ``count`` times (0: once)."""
+
+    name: str
+    batch_size: int
+    inputs: tuple[WarmupInput, ...]
+    count: int = 0
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The part of Triton's ModelConfig that decides how a model is run here."""
+    """The part of Triton's ModelConfig that decides how a model is run here.
+
+    Attributes
+    ----------
+    platform
+        Also where the file names a ``backend``: ``onnxruntime_onnx`` for ``onnxruntime``, and so on.
+    max_batch_size
+        0: the graph has no batch axis of its own; above: the first axis counts rows.
+    server_only
+        Fields of the file that only a Triton server carries out.
+    """
 
     name: str
     platform: str
     max_batch_size: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    file_name: str = "model.onnx"
+    version_policy: VersionPolicy = VersionPolicy()
+    instance_groups: tuple[InstanceGroup, ...] = ()
+    dynamic_batching: DynamicBatching | None = None
+    accelerators: tuple[Accelerator, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    warmups: tuple[Warmup, ...] = ()
+    server_only: tuple[str, ...] = ()
+
+    def accelerator(self, name: str) -> Accelerator | None:
+        """The accelerator of this name, if the file asks for it."""
+        return next((each for each in self.accelerators if each.name == name), None)
 
 
 def model_config(text: str, where: str = "config.pbtxt") -> ModelConfig:
@@ -79,156 +200,172 @@ def model_config(text: str, where: str = "config.pbtxt") -> ModelConfig:
     Raises
     ------
     ConfigurationError
-        The text is not protobuf text format, or a field that we need is missing or has the wrong type.
+        The text is not protobuf text format, a field that we need is missing, or one is unknown, has the wrong
+        type or contradicts another.
     """
-    message = parse(text, where)
-    max_batch_size = _one(message, "max_batch_size", int, where, 0)
+    fields = Fields(parse(text, where), where)
+    fields.only(_KNOWN)
+    max_batch_size = fields.integer("max_batch_size", 0)
+    if max_batch_size < 0:
+        raise fields.wrong("max_batch_size", f"is {max_batch_size}: 0 means no batch axis, above 0 the most rows")
+    name = fields.text("name")
+    platform = _platform(fields)
+    inputs, outputs = _tensors(fields, "input", max_batch_size), _tensors(fields, "output", max_batch_size)
     return ModelConfig(
-        name=_one(message, "name", str, where),
-        platform=_one(message, "platform", str, where),
+        name=name,
+        platform=platform,
         max_batch_size=max_batch_size,
-        inputs=_tensors(message, "input", max_batch_size, where),
-        outputs=_tensors(message, "output", max_batch_size, where),
+        inputs=inputs,
+        outputs=outputs,
+        file_name=fields.text("default_model_filename", _FILES.get(platform, "model")),
+        version_policy=_version_policy(fields),
+        instance_groups=tuple(_instance_group(group) for group in fields.messages("instance_group")),
+        dynamic_batching=_dynamic_batching(fields, max_batch_size),
+        accelerators=_accelerators(fields),
+        parameters=_parameters(fields),
+        warmups=tuple(_warmup(entry, inputs, max_batch_size) for entry in fields.messages("model_warmup")),
+        server_only=tuple(each for each in _SERVER_ONLY if fields.has(each)),
     )
 
 
-def parse(text: str, where: str = "config.pbtxt") -> Message:
-    """Message tree of protobuf text format; enumeration values are strings.
-
-    Raises
-    ------
-    ConfigurationError
-        The text is not protobuf text format; the message names the line.
-    """
-    return _Parser(text, where).message(None)
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    line: int
-
-
-class _Parser:
-    def __init__(self, text: str, where: str) -> None:
-        self._where = where
-        self._tokens = list(self._scan(text))
-        self._at = 0
-
-    def _scan(self, text: str) -> Iterator[_Token]:
-        line, at = 1, 0
-        while at < len(text):
-            match = _TOKEN.match(text, at)
-            if match is None:
-                raise self._error(line, f"{text[at]!r} is not expected here")
-            at = match.end()
-            kind = str(match.lastgroup)
-            if kind == "newline":
-                line += 1
-            elif kind != "space":
-                yield _Token(kind, match.group(), line)
-        yield _Token("end", "the end of the file", line)
-
-    def message(self, closing: str | None) -> Message:
-        found: Message = {}
-        while True:
-            token = self._next()
-            if token.text == closing or (closing is None and token.kind == "end"):
-                return found
-            if token.kind != "word":
-                raise self._error(token.line, f"a field name is expected, not {token.text}")
-            self._field(found.setdefault(token.text, []))
-            if self._peek().text in {",", ";"}:
-                self._next()
-
-    def _field(self, values: list[Scalar | Message]) -> None:
-        has_colon = self._peek().text == ":"
-        if has_colon:
-            self._next()
-        if self._peek().text == "[":
-            self._next()
-            self._list(values)
-            return
-        if not has_colon and self._peek().text not in _CLOSING:
-            raise self._error(self._peek().line, "a ':' is missing after the field name")
-        values.append(self._value())
-
-    def _list(self, values: list[Scalar | Message]) -> None:
-        if self._peek().text == "]":
-            self._next()
-            return
-        while True:
-            values.append(self._value())
-            token = self._next()
-            if token.text == "]":
-                return
-            if token.text != ",":
-                raise self._error(token.line, f"',' or ']' is expected, not {token.text}")
-
-    def _value(self) -> Scalar | Message:
-        token = self._next()
-        if token.kind == "string":
-            return self._string(token)
-        if token.kind == "number":
-            return _number(token.text)
-        if token.kind == "word":
-            return {"true": True, "false": False}.get(token.text, token.text)
-        if token.text in _CLOSING:
-            return self.message(_CLOSING[token.text])
-        raise self._error(token.line, f"a value is expected, not {token.text}")
-
-    def _string(self, first: _Token) -> str:
-        parts = [_unquoted(first.text)]
-        while self._peek().kind == "string":
-            parts.append(_unquoted(self._next().text))
-        return "".join(parts)
-
-    def _peek(self) -> _Token:
-        return self._tokens[self._at]
-
-    def _next(self) -> _Token:
-        token = self._tokens[self._at]
-        self._at = min(self._at + 1, len(self._tokens) - 1)
-        return token
-
-    def _error(self, line: int, problem: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"{self._where}, line {line}: {problem}; correct the file (protobuf text format)"
+def _platform(fields: Fields) -> str:
+    if not fields.has("backend"):
+        return fields.text("platform")
+    backend = fields.text("backend")
+    platform = _PLATFORMS.get(backend, backend)
+    if fields.has("platform") and fields.text("platform") not in {platform, ""}:
+        raise fields.wrong(
+            "platform", f"is {fields.text('platform')!r} and backend is {backend!r}, another runtime: keep one"
         )
+    return platform
 
 
-def _number(text: str) -> int | float:
-    try:
-        return int(text, 0)
-    except ValueError:
-        return float(text.rstrip("fF"))
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match.group(1), match.group(0)), text[1:-1])
-
-
-def _tensors(message: Message, field: str, max_batch_size: int, where: str) -> tuple[TensorSpec, ...]:
-    specs = []
-    for entry in message.get(field, []):
-        if not isinstance(entry, dict):
-            raise ConfigurationError(f"{where}: {field} must be a message with name, data_type and dims")
-        data_type = _one(entry, "data_type", str, f"{where}: {field}")
-        if data_type not in DTYPES:
-            raise ConfigurationError(f"{where}: {field} has data_type {data_type}: use one of {', '.join(DTYPES)}")
-        dims = tuple(dim for dim in entry.get("dims", []) if isinstance(dim, int))
-        batch = (-1,) if max_batch_size > 0 else ()
-        specs.append(TensorSpec(_one(entry, "name", str, f"{where}: {field}"), DTYPES[data_type], batch + dims))
+def _tensors(fields: Fields, kind: str, max_batch_size: int) -> tuple[TensorSpec, ...]:
+    specs = tuple(_tensor(entry, max_batch_size) for entry in fields.messages(kind))
     if not specs:
-        raise ConfigurationError(f"{where}: no {field} is described: add {field} [ {{ name, data_type, dims }} ]")
-    return tuple(specs)
+        raise ConfigurationError(
+            f"{fields.where}: no {kind} is described: add {kind} [ {{ name, data_type, dims }} ]"
+        )
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise fields.wrong(kind, f"names one tensor twice: {names}")
+    return specs
 
 
-def _one(message: Message, field: str, kind: type[_T], where: str, default: _T | None = None) -> _T:
-    values = message.get(field, [])
-    if not values and default is not None:
-        return default
-    if len(values) != 1 or not isinstance(values[0], kind) or isinstance(values[0], bool):
-        raise ConfigurationError(f"{where}: exactly one {field} ({kind.__name__}) is needed, found {values}")
-    return values[0]
+def _tensor(entry: Fields, max_batch_size: int) -> TensorSpec:
+    dims = _dims(entry, "dims")
+    if not dims:
+        raise entry.wrong("dims", "is empty: say one size per axis, -1 where any goes, without the batch axis")
+    batch = (-1,) if max_batch_size > 0 else ()
+    reshape = entry.message("reshape")
+    shape = None if reshape is None else _dims(reshape, "shape")
+    if shape is not None and _free_and_size(shape) != _free_and_size(dims):
+        raise entry.wrong("reshape", f"has shape {list(shape)} and dims is {list(dims)}: they differ in size")
+    return TensorSpec(entry.text("name"), _dtype(entry), batch + dims, None if shape is None else batch + shape)
+
+
+def _free_and_size(dims: tuple[int, ...]) -> tuple[int, int]:
+    return dims.count(-1), math.prod(abs(dim) for dim in dims)
+
+
+def _dims(entry: Fields, name: str) -> tuple[int, ...]:
+    dims = entry.integers(name)
+    if any(dim < 1 and dim != -1 for dim in dims):
+        raise entry.wrong(name, f"is {list(dims)}: each is at least 1, or -1 where any size goes")
+    return dims
+
+
+def _dtype(entry: Fields) -> str:
+    data_type = entry.text("data_type")
+    if data_type not in DTYPES:
+        raise ConfigurationError(f"{entry.where} has data_type {data_type}: use one of {', '.join(DTYPES)}")
+    return DTYPES[data_type]
+
+
+def _version_policy(fields: Fields) -> VersionPolicy:
+    policy = fields.message("version_policy")
+    if policy is None:
+        return VersionPolicy()
+    policy.only({"latest", "all", "specific"})
+    chosen = [name for name in ("latest", "all", "specific") if policy.has(name)]
+    if len(chosen) != 1:
+        raise fields.wrong("version_policy", f"must hold one of latest, all, specific, not {chosen}")
+    if (latest := policy.message("latest")) is not None:
+        count = latest.integer("num_versions", 1)
+        if count < 1:
+            raise latest.wrong("num_versions", f"is {count}: at least 1 version must be served")
+        return VersionPolicy(latest=count)
+    if (specific := policy.message("specific")) is not None:
+        versions = specific.integers("versions")
+        if not versions or min(versions) < 1:
+            raise specific.wrong("versions", f"is {list(versions)}: name the version folders, 1 or above")
+        return VersionPolicy(latest=None, specific=versions)
+    return VersionPolicy(latest=None)
+
+
+def _instance_group(group: Fields) -> InstanceGroup:
+    kind = group.text("kind", "KIND_AUTO")
+    if kind not in _KINDS:
+        raise group.wrong("kind", f"is {kind}: use one of {', '.join(_KINDS)}")
+    count, gpus = group.integer("count", 1), group.integers("gpus")
+    if count < 1:
+        raise group.wrong("count", f"is {count}: at least one instance must run")
+    if gpus and _KINDS[kind] == "cpu":
+        raise group.wrong("gpus", f"is {list(gpus)} and kind is KIND_CPU: use KIND_GPU, or name no GPUs")
+    return InstanceGroup(count, _KINDS[kind], gpus)
+
+
+def _dynamic_batching(fields: Fields, max_batch_size: int) -> DynamicBatching | None:
+    batching = fields.message("dynamic_batching")
+    if batching is None:
+        return None
+    preferred = batching.integers("preferred_batch_size")
+    delay_us = batching.integer("max_queue_delay_microseconds", 0)
+    if any(not 1 <= size <= max_batch_size for size in preferred):
+        raise batching.wrong(
+            "preferred_batch_size", f"is {list(preferred)} and max_batch_size is {max_batch_size}: stay within it"
+        )
+    if delay_us < 0:
+        raise batching.wrong("max_queue_delay_microseconds", f"is {delay_us}: it cannot be negative")
+    return DynamicBatching(tuple(sorted(preferred)), delay_us / 1e6)
+
+
+def _accelerators(fields: Fields) -> tuple[Accelerator, ...]:
+    optimization = fields.message("optimization")
+    execution = optimization.message("execution_accelerators") if optimization else None
+    if execution is None:
+        return ()
+    execution.only({"gpu_execution_accelerator", "cpu_execution_accelerator"})
+    devices: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
+    return tuple(
+        Accelerator(entry.text("name"), device, {each.text("key"): each.text("value") for each in pairs})
+        for device in devices
+        for entry in execution.messages(f"{device}_execution_accelerator")
+        for pairs in (entry.messages("parameters"),)
+    )
+
+
+def _parameters(fields: Fields) -> dict[str, str]:
+    found = {}
+    for entry in fields.messages("parameters"):
+        value = entry.message("value")
+        found[entry.text("key")] = "" if value is None else value.text("string_value", "")
+    return found
+
+
+def _warmup(entry: Fields, inputs: tuple[TensorSpec, ...], max_batch_size: int) -> Warmup:
+    batch_size = entry.integer("batch_size", 0)
+    if not 0 <= batch_size <= max_batch_size:
+        raise entry.wrong("batch_size", f"is {batch_size} and max_batch_size is {max_batch_size}: stay within it")
+    names = {spec.name for spec in inputs}
+    filled = []
+    for pair in entry.messages("inputs"):
+        name, value = pair.text("key"), pair.message("value")
+        if name not in names or value is None:
+            raise pair.wrong("key", f"is {name!r} and the inputs of the model are {sorted(names)}: name one")
+        file = value.text("input_data_file", "") or None
+        data: Literal["zero", "random", "file"] = (
+            "file" if file else "random" if value.flag("random_data", False) else "zero"
+        )
+        filled.append(WarmupInput(name, _dtype(value), _dims(value, "dims"), data, file))
+    return Warmup(entry.text("name", ""), batch_size, tuple(filled), entry.integer("count", 0))

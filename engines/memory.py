@@ -1,6 +1,6 @@
 """What a runtime said → whether it had no memory.
 
-No runtime has an error of its own for it that all its devices raise. Its words are stable for years (ONNX Runtime's
+No runtime has an error of its own for it on all its devices. Its words are stable for years (ONNX Runtime's
 arena, the CUDA runtime and its libraries, TensorRT, libtorch, the C++ library), also in a server's answer.
 """
 

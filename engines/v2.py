@@ -1,8 +1,8 @@
 """Arrays ↔ messages of the Open Inference Protocol (KServe v2), in JSON and with Triton's binary tensors.
 
 Protocol: https://github.com/kserve/open-inference-protocol (``specification/protocol/inference_rest.md``);
-binary tensors: Triton's ``protocol/extension_binary_data.md``. Guarantee: an answer that does not say what its arrays are,
-or does not hold all of them, is refused.
+binary tensors: Triton's ``protocol/extension_binary_data.md``. Guarantee: an answer that does not say what its
+arrays are, or does not hold all of them, is refused.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines.config_pbtxt import ModelConfig, TensorSpec, model_config, parse
+from engines.config_pbtxt import ModelConfig, TensorSpec, model_config
+from engines.text_format import parse
 from schemas.errors import ConfigurationError
 
 

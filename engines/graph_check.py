@@ -1,0 +1,72 @@
+"""``config.pbtxt`` + the graph as the runtime loaded it → agreement, or the field that lies with both values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from engines.config_pbtxt import ModelConfig, TensorSpec
+from schemas.errors import ConfigurationError
+
+Kind = Literal["input", "output"]
+
+
+def check_graph(
+    config: ModelConfig, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], where: str
+) -> None:
+    """Compare names, types and shapes.
+
+    A size that the graph leaves open may be any in the file; one that the graph fixes must be the same there.
+
+    Parameters
+    ----------
+    config
+        What the file says.
+    inputs, outputs
+        What the graph has.
+    where
+        The file, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        They differ; the message names the field and both values.
+    """
+    _check("input", config.inputs, inputs, config.max_batch_size, where)
+    _check("output", config.outputs, outputs, config.max_batch_size, where)
+
+
+def _check(
+    kind: Kind, told: Sequence[TensorSpec], actual: Sequence[TensorSpec], max_batch_size: int, where: str
+) -> None:
+    graph = {spec.name: spec for spec in actual}
+    names = sorted(spec.name for spec in told)
+    if set(names) - set(graph):
+        raise ConfigurationError(
+            f"{where}: {kind} name is {names} and the graph has {sorted(graph)}: name the graph's"
+        )
+    if kind == "input" and set(graph) - set(names):
+        raise ConfigurationError(
+            f"{where}: {kind} lacks {sorted(set(graph) - set(names))}, which the graph needs: describe it"
+        )
+    for spec in told:
+        _check_tensor(kind, spec, graph[spec.name], max_batch_size, where)
+
+
+def _check_tensor(kind: Kind, told: TensorSpec, actual: TensorSpec, max_batch_size: int, where: str) -> None:
+    field = f"{where}: {kind} {told.name}:"
+    if told.dtype != actual.dtype:
+        raise ConfigurationError(f"{field} data_type is {told.dtype} and the graph has {actual.dtype}: correct it")
+    dims = told.graph_dims
+    name = "dims" if told.reshape is None else "reshape"
+    if max_batch_size > 0 and (not actual.dims or actual.dims[0] != -1):
+        raise ConfigurationError(
+            f"{field} max_batch_size is {max_batch_size} and the graph has {list(actual.dims)}, whose first axis "
+            "takes no batch: set max_batch_size: 0 and give dims every axis, or export the graph with a free one"
+        )
+    if len(dims) != len(actual.dims) or any(
+        size not in (-1, mine) for mine, size in zip(dims, actual.dims, strict=True)
+    ):
+        said = dims[1:] if max_batch_size > 0 else dims
+        has = actual.dims[1:] if max_batch_size > 0 else actual.dims
+        raise ConfigurationError(f"{field} {name} is {list(said)} and the graph has {list(has)}: correct it")
