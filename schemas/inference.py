@@ -11,6 +11,7 @@ from schemas.values import (
     CommandKind,
     ModelState,
     NodeState,
+    PriorReference,
     PriorValue,
     SeriesContent,
     TaskParameters,
@@ -137,7 +138,9 @@ class NodeHeartbeat:
 class PriorResult:
     """The newest result of a model for a patient, for comparison with the next one.
 
-    ``patient_key`` is a keyed hash, never the identifier; ``result_id`` the event id of the result.
+    ``patient_key`` is a keyed hash, never the identifier; ``result_id`` the event id of the result. ``previous``
+    and its values are those of the study before, with which a further revision of this one is compared;
+    ``earlier_studies`` had results before it and are never compared with it.
     """
 
     event_id: str
@@ -149,3 +152,6 @@ class PriorResult:
     revision: int
     result_id: str
     values: tuple[PriorValue, ...]
+    previous: PriorReference | None = None
+    previous_values: tuple[PriorValue, ...] = ()
+    earlier_studies: tuple[str, ...] = ()

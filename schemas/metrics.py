@@ -23,8 +23,16 @@ MetricName = Literal[
     "scanstream_studies_open",
     "scanstream_studies_ready_total",
     "scanstream_tasks_created_total",
+    "scanstream_task_commands_total",
+    "scanstream_eligibility_total",
     "scanstream_inference_seconds",
     "scanstream_tasks_finished_total",
+    "scanstream_worker_up",
+    "scanstream_worker_tasks",
+    "scanstream_worker_oldest_waiting_seconds",
+    "scanstream_worker_preemptions_total",
+    "scanstream_worker_deadlines_missed_total",
+    "scanstream_worker_child_ends_total",
     "scanstream_delivery_seconds",
     "scanstream_deliveries_total",
     "scanstream_delivery_retries_total",
@@ -76,8 +84,24 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
     "scanstream_studies_open": MetricSpec("gauge", "Studies that are still arriving"),
     "scanstream_studies_ready_total": MetricSpec("counter", "Studies declared complete", ("reason",)),
     "scanstream_tasks_created_total": MetricSpec("counter", "Inference tasks created", ("priority", "model")),
+    "scanstream_task_commands_total": MetricSpec("counter", "Commands for tasks that orders led to", ("kind",)),
+    "scanstream_eligibility_total": MetricSpec(
+        "counter", "Decisions whether a model runs on a study", ("model", "eligible")
+    ),
     "scanstream_inference_seconds": MetricSpec("histogram", "Time of one stage of a task", ("model", "stage")),
     "scanstream_tasks_finished_total": MetricSpec("counter", "Tasks finished", ("model", "outcome")),
+    "scanstream_worker_up": MetricSpec("gauge", "1 while the worker takes tasks"),
+    "scanstream_worker_tasks": MetricSpec("gauge", "Tasks that the worker holds", ("priority", "state")),
+    "scanstream_worker_oldest_waiting_seconds": MetricSpec(
+        "gauge", "Age of the oldest task of a class that waits in the worker", ("priority",)
+    ),
+    "scanstream_worker_preemptions_total": MetricSpec("counter", "Computations suspended for a P1"),
+    "scanstream_worker_deadlines_missed_total": MetricSpec(
+        "counter", "Tasks answered after their deadline", ("priority",)
+    ),
+    "scanstream_worker_child_ends_total": MetricSpec(
+        "counter", "Computing processes that ended unasked", ("cause",)
+    ),
     "scanstream_delivery_seconds": MetricSpec(
         "histogram", "Task creation to confirmation by the destination", ("destination", "priority")
     ),

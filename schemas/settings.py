@@ -203,6 +203,10 @@ class StreamsSettings(Block):
 
     rules_file: Path | None = Field(default=None, description="default: streams/rules.yaml of the release")
     commit_interval_s: float = Field(default=0.1, gt=0)
+    context_most: int = Field(default=300_000, ge=1, description="orders and admissions that are kept")
+    context_wait_s: float = Field(
+        default=30.0, ge=0, description="longest wait for the first reading of clinical.context"
+    )
 
 
 class WorkerSettings(Block):
@@ -212,7 +216,24 @@ class WorkerSettings(Block):
 
     model_repository: Path | None = Field(default=None, description="default: engines/models of the release")
     threads: int | None = Field(default=None, ge=1, description="ONNX Runtime intra-op threads")
+    inter_threads: int | None = Field(default=None, ge=1, description="ONNX Runtime inter-op threads")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="where models run that do not say it")
+    gpu_memory_mb: int | None = Field(default=None, ge=64, description="most GPU memory of one model, in MiB")
+    plan_cache: Path | None = Field(default=None, description="TensorRT plans; default: the user's cache")
+    triton_url: str | None = Field(
+        default=None, description="Triton or KServe v2 server that runs the models: http(s):// or grpc(s)://"
+    )
+    triton_timeout_s: float = Field(default=60.0, gt=0, description="one inference there")
     fetch_timeout_s: float = Field(default=60.0, gt=0)
+    mode: Literal["shared", "emergency-first", "emergency-only"] = Field(
+        default="shared",
+        description="emergency-first: one other task at a time; emergency-only: P1 and nothing else",
+    )
+    prefetch: int = Field(default=4, ge=1, description="tasks of a class under way at once; P1 is never kept back")
+    start_timeout_s: float = Field(default=600.0, gt=0, description="longest time to load and validate the models")
+    step_timeout_s: float = Field(default=600.0, gt=0, description="longest step of a computation")
+    step_timeouts_s: dict[str, float] = Field(default={}, description="the same by name of the model, as JSON")
+    drain_s: float = Field(default=10.0, ge=0, le=20, description="what runs gets this long to end at a stop")
 
 
 class ClickHouseSettings(Block):

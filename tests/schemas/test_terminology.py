@@ -38,6 +38,8 @@ BEYOND_PS3_16 = {
     ("LN", "18782-3"),
     ("UCUM", "mL"),
     ("UCUM", "ml"),
+    ("99SCANSTREAM", "volume-change"),
+    ("99SCANSTREAM", "volume-change-percent"),
 }
 
 
@@ -61,7 +63,7 @@ def test_every_concept_has_the_value_and_the_meaning_of_the_standard() -> None:
 
 def test_the_table_is_of_use() -> None:
     assert len(terms()) > 400
-    assert {scheme for scheme, _ in terms()} == {"SCT", "DCM", "RADLEX", "LN", "UCUM"}
+    assert {scheme for scheme, _ in terms()} == {"SCT", "DCM", "RADLEX", "LN", "UCUM", "99SCANSTREAM"}
 
 
 # Verhoeff's dihedral group, as SNOMED CT identifiers use it for their check digit.
