@@ -33,7 +33,7 @@ class Limits:
     """
 
     tasks: int = 8
-    held_bytes: int = 1 << 30
+    held_bytes: int = 4 << 30
     network: int = 5
     hands: int = 3
 
@@ -95,28 +95,47 @@ def next_batch(held: Sequence[Held], most_rows: int | None, now: float) -> list[
     held
         All in work.
     most_rows
-        Largest batch for the model of the first one, which :func:`first_for_engine` tells; ``None`` where the
-        model does not batch.
+        Largest batch for the model of the one that :func:`first_for_engine` gives; ``None`` where the model does
+        not batch. A preferred size that the rows suffice for goes before it.
     now
         Monotonic seconds.
     """
     ready = _ready(held, now)
-    if not ready:
-        return []
-    first, *others = ready
-    if most_rows is None or first.begin.alone or first.request is None:
-        return [first]
-    batch, count = [first], rows(first.request.tensors)
-    for entry in others:
+    first = next(iter(ready), None)
+    if first is None or first.request is None or most_rows is None or first.begin.alone:
+        return ready[:1]
+    batch, counts = [first], [rows(first.request.tensors)]
+    for entry in ready[1:]:
         if entry.request is None or entry.request.model is not first.request.model:
             continue
         # on a CPU every further row is time that an emergency would wait
         if entry.emergency is first.emergency and alike(entry.request.tensors, first.request.tensors):
-            more = rows(entry.request.tensors)
-            if count + more <= most_rows:
+            count = counts[-1] + rows(entry.request.tensors)
+            if count <= most_rows:
                 batch.append(entry)
-                count += more
-    return batch
+                counts.append(count)
+    batching = first.request.model.config.dynamic_batching
+    preferred = batching.preferred_batch_sizes if batching is not None else ()
+    fitting = [index for index, count in enumerate(counts) if count in preferred]
+    return batch[: fitting[-1] + 1] if fitting else batch
+
+
+def worth_waiting_s(held: Sequence[Held], batch: Sequence[Held], most_rows: int | None, now: float) -> float:
+    """Seconds for which others may still join a batch; never for an emergency, nor when nobody is on the way."""
+    first = batch[0]
+    if most_rows is None or first.request is None or first.emergency or first.begin.alone:
+        return 0.0
+    batching = first.request.model.config.dynamic_batching
+    if batching is None or batching.max_queue_delay_s <= 0:
+        return 0.0
+    count = sum(rows(entry.request.tensors) for entry in batch if entry.request is not None)
+    if count >= max(batching.preferred_batch_sizes, default=most_rows):
+        return 0.0
+    name = first.begin.task.model_name
+    coming = any(
+        entry.begun and entry.place is not Place.ENGINE and entry.begin.task.model_name == name for entry in held
+    )
+    return max(0.0, first.moved_at + batching.max_queue_delay_s - now) if coming else 0.0
 
 
 def first_for_engine(held: Sequence[Held], now: float) -> Held | None:

@@ -103,6 +103,15 @@ class Held:
         return percent
 
 
+def expected_bytes(begin: Begin) -> int:
+    """Memory that a task will hold, about, before any image of it is there: that of its largest series."""
+    images = [max(len(series.sop_instance_uids), series.number_of_frames or 0) for series in begin.task.series]
+    return max(images, default=0) * BYTES_OF_AN_IMAGE
+
+
+#: 512 × 512 pixels as stored, and as 32-bit numbers.
+BYTES_OF_AN_IMAGE: Final = 512 * 512 * (2 + 4)
+
 #: Percent.
 _WORTH_TELLING: Final = 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -47,5 +48,10 @@ def packed(output: ArrayOutput) -> tuple[str, bytes]:
 
 
 def bytes_of(images: Iterable[Dataset]) -> int:
-    """Memory that images hold, about: twice their pixels, as stored and as numbers."""
-    return 2 * sum(len(image.get("PixelData", b"")) for image in images)
+    """Memory that images hold, about: as stored, and as 32-bit numbers."""
+    return sum(len(image.get("PixelData", b"")) + 4 * _pixels(image) for image in images)
+
+
+def _pixels(image: Dataset) -> int:
+    sizes = (image.get(keyword) for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"))
+    return math.prod(size for size in sizes if isinstance(size, int))

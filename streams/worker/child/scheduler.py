@@ -20,7 +20,7 @@ from schemas.logs import fields
 from streams.worker.answers import Answer
 from streams.worker.child import choice
 from streams.worker.child.batches import Batches
-from streams.worker.child.held import Held, Place, StepsOf
+from streams.worker.child.held import Held, Place, StepsOf, expected_bytes
 from streams.worker.child.steps import Compute, Request, Transfer
 from streams.worker.protocol import Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
 
@@ -75,7 +75,9 @@ class Scheduler:
         self.abandon(name)
         with self._changed:
             self._number += 1
-            held = Held(begin, self._steps_of(begin), self._number, self._clock(), begin.rank)
+            held = Held(
+                begin, self._steps_of(begin), self._number, self._clock(), begin.rank, bytes=expected_bytes(begin)
+            )
             self._names[name] = held
             self._work.append(held)
             self._changed.notify_all()
@@ -115,6 +117,11 @@ class Scheduler:
             thread.start()
         return threads
 
+    def in_work(self) -> tuple[Held, ...]:
+        """Tasks that are held, abandoned ones whose last step runs among them."""
+        with self._changed:
+            return tuple(self._work)
+
     def problems(self) -> tuple[str, ...]:
         """What is wrong at this moment."""
         computing = self._computing
@@ -145,6 +152,10 @@ class Scheduler:
                 if first is not None and first.request is not None:
                     most = self._batches.most_rows(first.request.model)
                     batch = choice.next_batch(self._work, most, now)
+                    wait_s = choice.worth_waiting_s(self._work, batch, most, now)
+                    if wait_s > 0:
+                        self._changed.wait(wait_s)
+                        continue
                     for held in batch:
                         held.running = True
                     self._say_computing()

@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from schemas.events import InferenceResult, TaskState, VersionState
+from schemas.events import InferenceResult, TaskState, TaskStatus, VersionState
 from schemas.settings import WorkerSettings
 from schemas.topics import Priority
 from streams.worker.child import ChildLink, Setup, start
@@ -62,4 +62,5 @@ def test_a_task_is_answered_and_every_stage_told(child: ChildLink, gateway: Gate
         "postprocessing",
         "store",
     ]
-    assert ended.answer.events[1][2].model_version == result.model.version
+    assert isinstance(status, TaskStatus)
+    assert status.model_version == result.model.version
