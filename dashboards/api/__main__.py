@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import sys
 import time
 from contextlib import closing
@@ -13,9 +14,13 @@ from dashboards.api.context import ApiContext
 from dashboards.api.publish import Publish
 from dashboards.api.server import listen, serving
 from dashboards.fhir.store import FhirStore
+from dashboards.live.ends import CatchUp
 from dashboards.live.follow import Follower
 from dashboards.live.recall import Recall
 from dashboards.live.view import LiveView
+from dashboards.orders.desk import Desk
+from dashboards.orders.once import Writer
+from dashboards.orders.site import site_of_environment
 from producers.kafka import EventPublisher
 from producers.process import Process, run
 from producers.schema_registry import codec_from
@@ -35,16 +40,19 @@ def _body(process: Process) -> None:
     follower = Follower(KafkaSettings(), codec_from(RegistrySettings()), view, process.telemetry)
     recall = Recall(KafkaSettings(), codec_from(RegistrySettings()))
     alarms = EscalationSettings()
+    publish = Publish(
+        EventPublisher(KafkaSettings(), codec_from(RegistrySettings()), process.source, process.telemetry)
+    )
     context = ApiContext(
         view,
         follower.missing,
         process.telemetry,
-        lambda: datetime.now(UTC),
-        Publish(
-            EventPublisher(KafkaSettings(), codec_from(RegistrySettings()), process.source, process.telemetry)
-        ),
+        _now,
+        publish,
         recall,
+        Desk(view, follower.missing, recall, _once(process, follower), publish, site_of_environment(), _now),
         secret_of(alarms.link_secret, alarms.link_secret_file, "SCANSTREAM_ESCALATION_LINK_SECRET"),
+        settings.public_url,
     )
     with (
         listen(settings.host, settings.port) as listener,
@@ -53,13 +61,25 @@ def _body(process: Process) -> None:
         closing(recall),
     ):
         follower.start()
-        with serving(create_app(context, store, settings.public_url), listener, time.sleep):
+        with serving(create_app(context, store), listener, time.sleep):
             while not process.stop.is_set() and not follower.wait_caught_up(0.1):
                 pass
             if not process.stop.is_set():
                 _settle_memory()
                 process.ready()
                 process.stop.wait()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _once(process: Process, follower: Follower) -> Writer:
+    def publisher(transactional_id: str) -> EventPublisher:
+        codec = codec_from(RegistrySettings())
+        return EventPublisher(KafkaSettings(), codec, process.source, process.telemetry, transactional_id)
+
+    return Writer(publisher, CatchUp(KafkaSettings(), follower.has_read), time.sleep, random.random)
 
 
 def _settle_memory() -> None:

@@ -10,7 +10,19 @@ from starlette.middleware import Middleware
 from dashboards.api import problems
 from dashboards.api.context import ApiContext
 from dashboards.api.observe import Observe
-from dashboards.api.routes import adjudications, escalations, health, metrics, page, studies, tasks
+from dashboards.api.routes import (
+    adjudications,
+    escalations,
+    events,
+    fleet,
+    health,
+    inference,
+    metrics,
+    page,
+    studies,
+    task_requests,
+    tasks,
+)
 from dashboards.fhir.router import create_router
 from dashboards.fhir.store import FhirStore
 
@@ -18,7 +30,7 @@ _ABOUT = """Radiology AI as an event stream: studies and tasks as the log tells 
 Errors are problem details (RFC 9457). `/` is the worklist for people."""
 
 
-def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | None = None) -> FastAPI:
+def create_app(context: ApiContext, fhir_store: FhirStore) -> FastAPI:
     """Application over a live view and a FHIR store.
 
     Parameters
@@ -27,8 +39,6 @@ def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | Non
         What the routes work with.
     fhir_store
         Resources of the FHIR facade; the caller closes it.
-    public_url
-        Root of the service as clients see it, without a trailing slash; default: as the request names it.
     """
     app = FastAPI(
         title="scanstream",
@@ -45,6 +55,10 @@ def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | Non
     for router in (
         adjudications.router,
         health.router,
+        inference.router,
+        task_requests.router,
+        events.router,
+        fleet.router,
         tasks.router,
         studies.router,
         escalations.router,
@@ -52,6 +66,6 @@ def create_app(context: ApiContext, fhir_store: FhirStore, public_url: str | Non
         page.router,
     ):
         app.include_router(router)
-    fhir_base = None if public_url is None else f"{public_url.rstrip('/')}/fhir"
+    fhir_base = None if context.public_url is None else f"{context.public_url.rstrip('/')}/fhir"
     app.include_router(create_router(fhir_store, fhir_base), prefix="/fhir")
     return app

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
+from dashboards.orders.desk import Desk
 from producers.telemetry import Telemetry
 from schemas.events import Event
 from schemas.topics import Topic
@@ -34,8 +35,12 @@ class ApiContext:
         Writes an event under its key to a topic; raises ``DestinationUnavailable`` where Kafka did not take it.
     recall
         Reads an event of the log again; raises ``DestinationUnavailable`` where Kafka does not give it.
+    desk
+        Takes orders and commands.
     link_secret
         Signs links to acknowledge an alarm; ``None``: there are no such links.
+    public_url
+        Root of the service as clients see it; ``None``: as the request names it.
     """
 
     view: LiveView
@@ -44,7 +49,13 @@ class ApiContext:
     now: Callable[[], datetime]
     publish: Callable[[Topic, str, Event], None]
     recall: Callable[[Place], Event]
+    desk: Desk
     link_secret: str | None = None
+    public_url: str | None = None
+
+    def root_of(self, request: Request) -> str:
+        """Root of the service without a trailing slash."""
+        return (self.public_url or str(request.base_url)).rstrip("/")
 
 
 def context_of(request: Request) -> ApiContext:

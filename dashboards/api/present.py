@@ -64,10 +64,8 @@ def study(
     view: StudyView, tasks: list[TaskView], now: datetime, review: Callable[[str], Review | None]
 ) -> models.Study:
     """Study for the API, with its tasks, timeline and objects; ``review`` gives what was decided about a task."""
-    objects = [
-        _object(delivery, item) for one in tasks for delivery in one.deliveries for item in delivery.objects
-    ]
-    reports = [item.url for item in objects if item.object_type == "DiagnosticReport" and item.url]
+    made = [item for one in tasks for item in objects(one)]
+    reports = [item.url for item in made if item.object_type == "DiagnosticReport" and item.url]
     return models.Study(
         study_instance_uid=view.study_instance_uid,
         revision=view.revision,
@@ -86,9 +84,14 @@ def study(
         retrieve_url=view.retrieve_url,
         report_url=reports[-1] if reports else None,
         timeline=timeline(view, tasks),
-        objects=objects,
+        objects=made,
         tasks=[task(one, now, view.arrived_at, review(one.task_id)) for one in tasks],
     )
+
+
+def objects(view: TaskView) -> list[models.DeliveredObject]:
+    """Objects that were made of a task's result, at each destination."""
+    return [_object(delivery, item) for delivery in view.deliveries for item in delivery.objects]
 
 
 def timeline(view: StudyView, tasks: list[TaskView]) -> list[models.Stage]:

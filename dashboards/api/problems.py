@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from dashboards.api.models import Problem
+from dashboards.orders.order import Refused
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def install(app: FastAPI) -> None:
     """Give every error of the application the form of a problem."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -47,6 +49,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this class
     response = problem(request, error.status_code, error.detail)
     response.headers.update(error.headers or {})
+    return response
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)  # noqa: S101 - the handler is registered for this class
+    response = problem(request, error.status, error.detail)
+    response.headers.update(error.headers())
     return response
 
 

@@ -130,6 +130,16 @@ class Feed:
             self._followers.append(follower)
             return text_of(self._point), complete
 
+    def nothing_since(self, task_id: str, after: Point) -> bool:
+        """Whether it is certain that no status of a task came after a point."""
+        with self._lock:
+            if any(after.get(partition, -1) < last for partition, last in self._gone.items()):
+                return False
+            return not any(
+                told.status.task_id == task_id and told.offset > after.get(told.partition, -1)
+                for told in self._recent
+            )
+
     def leave(self, follower: Follower) -> None:
         """Stop following."""
         with self._lock:

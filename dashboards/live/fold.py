@@ -130,7 +130,8 @@ def _created(known: TaskView | None, event: InferenceTask) -> TaskView:
 
 def _told(task: TaskView, event: TaskCommand) -> TaskView:
     said = Said(event.occurred_at, event.actor, event.reason)
-    task = replace(task, updated_at=max(task.updated_at, event.occurred_at))
+    commanded_at = max(task.commanded_at or event.occurred_at, event.occurred_at)
+    task = replace(task, updated_at=max(task.updated_at, event.occurred_at), commanded_at=commanded_at)
     match event.kind:
         case CommandKind.CANCEL:
             return replace(task, cancelled=task.cancelled or said)

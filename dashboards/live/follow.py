@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from producers.kafka import consumer_config, new_consumer
+from producers.messages import bytes_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import InvalidMessage
@@ -81,6 +82,7 @@ class Follower:
         self._caught_up = threading.Event()
         self._assigned: set[tuple[str, int]] = set()
         self._behind: set[tuple[str, int]] = set()
+        self._read: dict[tuple[str, int], int] = {}
         self._problem: str | None = "Kafka was not asked yet"
         self._thread = threading.Thread(target=self._run, name="live-view", daemon=True)
 
@@ -97,6 +99,10 @@ class Follower:
     def wait_caught_up(self, timeout_s: float | None = None) -> bool:
         """Wait until the end of every partition was reached once; whether it was."""
         return self._caught_up.wait(timeout_s)
+
+    def has_read(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether every message before these offsets was taken in, by topic and partition."""
+        return all(self._read.get(where, 0) >= end for where, end in ends.items())
 
     def missing(self) -> list[str]:
         """What keeps the view from being trusted, one sentence each; empty when nothing does."""
@@ -162,14 +168,21 @@ class Follower:
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(where)
+                # beyond the last message there may be marks of transactions
+                self._read[where] = max(self._read.get(where, 0), int(message.offset() or 0))
             else:
                 log.warning("partition cannot be read", extra=fields(topic=where[0], reason=error.str()))
             return
         self._telemetry.count("scanstream_messages_consumed_total", topic=where[0])
-        if message.value() is None:  # a tombstone: what it was about is over, and the view is bounded
+        self._apply(message, where)
+        self._read[where] = int(message.offset() or 0) + 1
+
+    def _apply(self, message: Message, where: tuple[str, int]) -> None:
+        value = bytes_of(message.value())
+        if value is None:  # a tombstone: what it was about is over, and the view is bounded
             return
         try:
-            self._view.apply(self._codec.decode(message.value()), Place(*where, int(message.offset() or 0)))
+            self._view.apply(self._codec.decode(value), Place(*where, int(message.offset() or 0)))
         except InvalidMessage as invalid:
             self._telemetry.count("scanstream_messages_failed_total", topic=where[0], error=type(invalid).__name__)
             log.warning(

@@ -96,7 +96,8 @@ class TaskView:
 
     ``moments`` are in the order of time. ``priority_reason``, ``rule_revision`` and ``asked`` are ``None`` until
     the task itself was read. ``held`` and ``cancelled`` are what was asked of its worker, which is the one who
-    knows whether it came in time; ``upgraded`` is the most urgent class that was asked for.
+    knows whether it came in time; ``upgraded`` is the most urgent class that was asked for; ``commanded_at``
+    is the time of the last command.
     """
 
     task_id: str
@@ -121,6 +122,7 @@ class TaskView:
     held: Said | None = None
     cancelled: Said | None = None
     upgraded: Priority | None = None
+    commanded_at: datetime | None = None
 
     @property
     def finished(self) -> bool:

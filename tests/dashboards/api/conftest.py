@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,16 +11,32 @@ from pathlib import Path
 import httpx
 import pytest
 
+from consumers.callback.allowed import Allowed
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
 from dashboards.fhir.store import FhirStore
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
+from dashboards.orders.checks import Callbacks
+from dashboards.orders.desk import Desk
+from dashboards.orders.once import Output
+from dashboards.orders.site import Site
 from producers.telemetry import Telemetry
 from schemas.errors import DestinationUnavailable
-from schemas.events import Event
-from schemas.topics import Topic
+from schemas.events import Event, TaskStatus
+from schemas.topics import Priority, Topic
 from tests.dashboards.story import START
+
+
+def resolver(host: str, port: int) -> list[str]:
+    if host.startswith("away"):
+        raise OSError("no such host")
+    return ["10.0.0.7"] if host.startswith("inside") else ["93.184.215.14"]
+
+
+def topic_of(event: Event) -> str:
+    """Only the feed of statuses looks at the topic of a place."""
+    return Topic.STATUS if isinstance(event, TaskStatus) else "topic"
 
 
 @dataclass
@@ -48,10 +64,25 @@ class Service:
             raise DestinationUnavailable("Kafka does not give it: check that the broker is up")
         return self.log[place] if self.reader is None else self.reader(place)
 
+    def once(self, key: str, known: Callable[[], bool], outputs: Callable[[], Sequence[Output]]) -> bool:
+        if self.kafka_is_away:
+            raise DestinationUnavailable("Kafka did not acknowledge 1 events in 5 s: check that the broker is up")
+        if known():
+            return False
+        self.published.extend(outputs())
+        return True
+
+    def desk(self) -> Desk:
+        deadlines = {priority: 60.0 * priority.rank for priority in Priority}
+        allowed = Allowed(("ris.example.org", "inside.example.org", "away.example.org"), allow_http=False)
+        callbacks = Callbacks(allowed, allow_private=False, resolver=resolver)
+        site = Site(deadlines, "rules-1", Priority.P3_NORMAL, callbacks)
+        return Desk(self.view, lambda: self.missing, self.recall, self.once, self.publish, site, lambda: self.now)
+
     def read(self, *events: Event) -> None:
         """The live view reads events from the log."""
         for event in events:
-            place = Place("topic", 0, len(self.log))
+            place = Place(topic_of(event), 0, len(self.log))
             self.log[place] = event
             self.view.apply(event, place)
 
@@ -71,6 +102,7 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         lambda: service.now,
         service.publish,
         service.recall,
+        service.desk(),
         service.link_secret,
     )
     transport = httpx.ASGITransport(create_app(context, service.store), raise_app_exceptions=False)
