@@ -1,4 +1,4 @@
-"""Steps of a running task → live status events, outside of any transaction.
+"""Moves of a running task → live status events, outside of any transaction.
 
 A status that is announced and then abandoned is told again under the same id, so readers recognise it.
 """
@@ -10,11 +10,9 @@ from contextlib import suppress
 from producers.kafka import EventPublisher
 from schemas import headers
 from schemas.errors import DestinationUnavailable
-from schemas.events import TaskState
+from schemas.events import TaskStatus
 from schemas.topics import Topic
-from streams.clock import Clock
-from streams.worker.answers import status
-from streams.worker.backlog import Job
+from streams.worker.job import Job
 
 
 class Announcer:
@@ -24,24 +22,21 @@ class Announcer:
     ----------
     publisher
         Without transactions: what it publishes is seen at once.
-    node
-        Name of this node.
-    clock
-        Time.
     """
 
-    def __init__(self, publisher: EventPublisher, node: str, clock: Clock) -> None:
+    def __init__(self, publisher: EventPublisher) -> None:
         self._publisher = publisher
-        self._node = node
-        self._clock = clock
+        self._unsettled = False
 
-    def __call__(self, job: Job, state: TaskState) -> None:
+    def __call__(self, job: Job, moved: TaskStatus) -> None:
         """Publish the state that a job enters."""
-        moved = status(job.task, state, self._node, self._clock().utc)
         trace = headers.header(job.received.headers, "traceparent")
         self._publisher.publish(Topic.STATUS, job.task.task_id, moved, trace)
+        self._unsettled = True
 
     def settle(self) -> None:
         """Wait until Kafka has what was announced, so that the final status comes after it."""
-        with suppress(DestinationUnavailable):  # the transaction that follows meets the same, and decides
-            self._publisher.flush(5.0)
+        if self._unsettled:
+            with suppress(DestinationUnavailable):  # the transaction that follows meets the same, and decides
+                self._publisher.flush(5.0)
+                self._unsettled = False

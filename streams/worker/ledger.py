@@ -1,23 +1,61 @@
-"""Answer + offset of its task → one Kafka transaction: both become visible, or neither."""
+"""Answers + offsets of their tasks → one Kafka transaction: all become visible, or none."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from producers.kafka import EventPublisher
+from producers.kafka import EventPublisher, Transaction
 from schemas import headers
 from schemas.codec import Codec
 from schemas.errors import ScanstreamError
+from schemas.events import InferenceTask
 from schemas.headers import Headers
 from schemas.topics import WORKER_GROUP, dlq_topic, retry_topic
 from streams.clock import Clock
 from streams.worker.answers import Answer
-from streams.worker.backlog import Job, Received
+from streams.worker.job import GIVEN_AWAY, Partition, Received
 
 RETRY: Final = retry_topic(WORKER_GROUP)
 DEAD_LETTERS: Final = dlq_topic(WORKER_GROUP)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A task for the worker that has this partition."""
+
+    task: InferenceTask
+    to: Partition
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What became of one message.
+
+    Attributes
+    ----------
+    received
+        The message.
+    answer
+        What is written about its task.
+    attempt
+        Which attempt of the task that was.
+    forward
+        Where the task goes on, when not here.
+    """
+
+    received: Received
+    answer: Answer
+    attempt: int = 1
+    forward: Forward | None = None
+
+
+def unreadable(received: Received, error: ScanstreamError) -> Settlement:
+    """Settlement of a message that is no task: dead-letter topic, as it came; there is nobody to tell."""
+    return Settlement(received, Answer("dead_letter", (), error=error, dead_letter=True))
 
 
 class Ledger:
@@ -28,7 +66,7 @@ class Ledger:
     consumer
         Whose offsets are committed.
     codec
-        Encodes the next attempt of a task.
+        Encodes tasks that go on elsewhere.
     source
         CloudEvents ``source`` of this process.
     clock
@@ -41,8 +79,22 @@ class Ledger:
         self._source = source
         self._clock = clock
 
-    def write(self, publisher: EventPublisher, job: Job, answer: Answer) -> None:
-        """Commit an answer.
+    def write(
+        self,
+        publisher: EventPublisher,
+        settlements: Sequence[Settlement],
+        offsets: Callable[[], Iterable[TopicPartition]],
+    ) -> None:
+        """Commit settlements.
+
+        Parameters
+        ----------
+        publisher
+            Transactional.
+        settlements
+            What becomes visible together.
+        offsets
+            What to commit with them.
 
         Raises
         ------
@@ -51,48 +103,38 @@ class Ledger:
         PermanentRejection
             Another process took this one's place.
         """
-        trace = headers.header(job.received.headers, "traceparent")
         with publisher.transaction() as transaction:
-            for topic, key, event in answer.events:
-                transaction.publish(topic, key, event, trace)
-            if answer.retry is not None and answer.error is not None:
-                own = headers.cloud_event(answer.retry, self._source, trace)
-                failure = self._failure(own, job.received, job.task.attempt, answer.error)
-                transaction.publish_raw(RETRY, job.received.key, self._codec.encode(answer.retry), failure)
-            if answer.dead_letter and answer.error is not None:
-                failure = self._failure(job.received.headers, job.received, job.task.attempt, answer.error)
-                transaction.publish_raw(DEAD_LETTERS, job.received.key, job.received.value, failure)
-            transaction.consumed([_next(job.received)], self._consumer)
+            for settlement in settlements:
+                self._publish(transaction, settlement)
+            transaction.consumed(offsets(), self._consumer)
 
-    def dead_letter(self, publisher: EventPublisher, received: Received, error: ScanstreamError) -> None:
-        """Put a message that cannot be read on the dead-letter topic, as it came.
-
-        Raises
-        ------
-        DestinationUnavailable
-            Kafka did not say that it is committed.
-        PermanentRejection
-            Another process took this one's place.
-        """
-        failure = self._failure(received.headers, received, 1, error)
-        with publisher.transaction() as transaction:
+    def _publish(self, transaction: Transaction, settlement: Settlement) -> None:
+        received, answer, forward = settlement.received, settlement.answer, settlement.forward
+        trace = headers.header(received.headers, "traceparent") if received.headers else None
+        for topic, key, event in answer.events:
+            transaction.publish(topic, key, event, trace)
+        if answer.retry is not None and answer.error is not None:
+            own = headers.cloud_event(answer.retry, self._source, trace)
+            failure = self._failure(own, settlement, answer.error)
+            transaction.publish_raw(RETRY, received.key, self._codec.encode(answer.retry), failure)
+        if answer.dead_letter and answer.error is not None:
+            failure = self._failure(received.headers, settlement, answer.error)
             transaction.publish_raw(DEAD_LETTERS, received.key, received.value, failure)
-            transaction.consumed([_next(received)], self._consumer)
+        if forward is not None:
+            own = headers.cloud_event(forward.task, self._source, trace)
+            own.append((GIVEN_AWAY, str(received.given_away + 1).encode()))
+            value, (topic_name, number) = self._codec.encode(forward.task), forward.to
+            transaction.publish_raw(topic_name, received.key, value, own, number)
 
-    def _failure(
-        self, original: Headers | None, received: Received, attempt: int, error: ScanstreamError
-    ) -> Headers:
+    def _failure(self, original: Headers | None, settlement: Settlement, error: ScanstreamError) -> Headers:
+        received = settlement.received
         return headers.failure(
             original,
             topic=received.partition.topic,
             partition=received.partition.number,
             offset=received.offset,
             consumer_group=WORKER_GROUP,
-            attempt=attempt,
+            attempt=settlement.attempt,
             error=error,
             failed_at=self._clock().utc.isoformat(timespec="milliseconds"),
         )
-
-
-def _next(received: Received) -> TopicPartition:
-    return TopicPartition(*received.partition, received.offset + 1)

@@ -1,120 +1,139 @@
 """``python -m streams.worker``: inference on this node.
 
-The model libraries load in a thread of their own while the process joins its group, and tasks that arrive
-meanwhile wait in the backlog. Ready means: models verified and warm, partitions assigned.
+This process speaks to Kafka and decides the order; it starts another one that computes. Ready means: models
+verified and warm there, partitions assigned here, commands heard.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from confluent_kafka.admin import AdminClient
 
 from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process, run
 from producers.schema_registry import codec_from
 from producers.topic_admin import wait_until_ready
 from schemas.codec import Codec
-from schemas.logs import fields
 from schemas.settings import KafkaSettings, RegistrySettings, WorkerSettings
-from schemas.topics import WORKER_GROUP
-from streams.clock import system_clock
-from streams.worker.backlog import Backlog
-from streams.worker.intake import Answered, Intake
+from schemas.topics import WORKER_GROUP, Priority, Topic
+from streams.clock import Instant, system_clock
+from streams.worker import child
+from streams.worker.announce import Announcer
+from streams.worker.child import ChildLink, Setup
+from streams.worker.commits import Commits
+from streams.worker.conductor import CommandQueue, Conductor
+from streams.worker.desk import Desk, Surroundings
+from streams.worker.follow import Follower, Listener
+from streams.worker.giving_away import Owners, destination
+from streams.worker.heartbeat import Heart
+from streams.worker.intake import Intake
+from streams.worker.job import Job, Partition
 from streams.worker.ledger import Ledger
+from streams.worker.nodes import Nodes
+from streams.worker.partitions import Partitions
+from streams.worker.priors import Priors
+from streams.worker.supervisor import Patience, Supervisor
 
-if TYPE_CHECKING:  # loaded beside the wait for Kafka, see _load
-    from streams.worker.executor import Executor
+#: Commands that are older than this are not heard: their tasks have long been answered.
+COMMANDS_OF: Final = timedelta(days=1)
 
-log = logging.getLogger(__name__)
-
-#: Seconds that a task in flight gets to finish after the process was told to stop.
-GRACE_S: Final = 3.0
+#: Pause before the broker is asked again who has which partition, in seconds.
+_ASK_AGAIN_S: Final = 0.2
 
 
-def body(process: Process) -> None:
-    """Work until told to stop."""
-    kafka, codec = KafkaSettings(), codec_from(RegistrySettings())
-    backlog, answered = Backlog(time.monotonic), Answered()
-    statuses = EventPublisher(kafka, codec, process.source, process.telemetry)
-    pool = ThreadPoolExecutor(1, "load")
-    loading = pool.submit(_load, process, WorkerSettings(), backlog, answered, statuses)
-    pool.shutdown(wait=False)
-    if not wait_until_ready(kafka, process.stop):
-        return
-    intake = _intake(process, kafka, codec, backlog, answered)
-    intake.subscribe()
+def body(process: Process, start: Callable[[Setup], ChildLink] = child.start) -> None:
+    """Work until told to stop; ``start`` begins the computing process."""
+    kafka, settings, codec = KafkaSettings(), WorkerSettings(), codec_from(RegistrySettings())
+    setup = Setup(
+        settings, process.settings.node, process.settings.log_level, process.settings.data_dir / "validations"
+    )
+    patience = Patience(settings.start_timeout_s, settings.step_timeout_s, settings.step_timeouts_s)
+    supervisor = Supervisor(lambda: start(setup), patience, time.monotonic)
     try:
-        _serve(process, intake, loading)
-        _finish(intake, backlog)
+        supervisor.begin()  # the models load while Kafka is waited for
+        if wait_until_ready(kafka, process.stop):
+            _serve(process, kafka, settings, codec, supervisor)
     finally:
-        backlog.close()
-        intake.close()
+        supervisor.close()
 
 
-def _serve(process: Process, intake: Intake, loading: Future[Executor]) -> None:
-    executor: Executor | None = None
-    ready = False
-    while not process.stop.is_set():
-        if executor is None and loading.done():
-            executor = loading.result()
-            executor.start()
-        if not ready and executor is not None and intake.assigned:
-            process.ready()
-            ready = True
-        intake.turn()
-
-
-def _finish(intake: Intake, backlog: Backlog) -> None:
-    """Let what runs end and be written; what takes longer is done again by whoever gets its partition."""
-    backlog.close()
-    deadline = time.monotonic() + GRACE_S
-    while backlog.running() and time.monotonic() < deadline:
-        intake.turn()
-
-
-def _intake(process: Process, kafka: KafkaSettings, codec: Codec, backlog: Backlog, answered: Answered) -> Intake:
-    def publisher() -> EventPublisher:
-        return EventPublisher(kafka, codec, process.source, process.telemetry, process.instance, WORKER_GROUP)
-
+def _serve(
+    process: Process, kafka: KafkaSettings, settings: WorkerSettings, codec: Codec, supervisor: Supervisor
+) -> None:
+    node, telemetry, clock = process.settings.node, process.telemetry, system_clock
+    priors, nodes, commands = Priors(), Nodes(), CommandQueue()
+    listeners = {
+        Topic.COMMANDS: Listener(commands.hear, clock().utc - COMMANDS_OF),
+        Topic.NODES: Listener(nodes.hear),
+        Topic.PRIORS: Listener(priors.hear),
+    }
+    follower = Follower(kafka, codec, f"{process.name}-follower", listeners)
     consumer = new_consumer(
         consumer_config(kafka, process.name, WORKER_GROUP, instance_id=process.instance, fetch_wait_ms=50)
     )
-    ledger = Ledger(consumer, codec, process.source, system_clock)
-    return Intake(consumer, publisher, ledger, codec, backlog, answered, process.telemetry)
+    live = EventPublisher(kafka, codec, process.source, telemetry)
+    announcer = Announcer(live)
+    owners = Owners(
+        AdminClient(dict(kafka.librdkafka())), WORKER_GROUP, process.instance.removeprefix(node), time.monotonic
+    )
 
+    def elsewhere(job: Job, now: Instant) -> Partition | float | None:
+        others = nodes.others_for(job.task, node, now.utc)
+        if not others:
+            return None
+        known = owners.get()
+        if known is None:
+            return now.monotonic + _ASK_AGAIN_S
+        return destination(job.task, others, known, job.received.given_away)
 
-def _load(
-    process: Process, settings: WorkerSettings, backlog: Backlog, answered: Answered, statuses: EventPublisher
-) -> Executor:
-    """Verified, warm models and everything that computes with them.
-
-    Raises
-    ------
-    ConfigurationError
-        A model is missing, changed, or does not answer as recorded.
-    """
-    from engines import repository
-    from engines.runtimes import EngineOptions, engine_of
-    from producers.claim_check import ClaimCheck
-    from streams.worker.announce import Announcer
-    from streams.worker.executor import Executor
-    from streams.worker.task_run import TaskRunner
-
-    started = time.monotonic()
-    root = settings.model_repository or repository.RELEASED
-    options = EngineOptions(threads=settings.threads)
-    models = {
-        name: repository.load(root, name, lambda path, config: engine_of(path, config, options))
-        for name in repository.names(root)
-    }
-    node = process.settings.node
-    images = ClaimCheck(settings.fetch_timeout_s)
-    runner = TaskRunner(models, images, node, process.telemetry, system_clock)
-    log.info("models verified", extra=fields(models=sorted(models), seconds=round(time.monotonic() - started, 3)))
-    announcer = Announcer(statuses, node, system_clock)
-    return Executor(backlog, runner, announcer, answered, process.telemetry)
+    around = Surroundings(
+        tell=supervisor.send,
+        settle=lambda settlement, job: commits.add(settlement, job),
+        announce=announcer,
+        identity=supervisor.identity,
+        computing=lambda: supervisor.computing,
+        prior=lambda job: priors.of(job.task),
+        elsewhere=elsewhere,
+    )
+    one_at_a_time = settings.mode == "emergency-first"
+    desk = Desk(node, around, telemetry, settings.prefetch, one_at_a_time=one_at_a_time)
+    classes = (Priority.P1_EMERGENCY,) if settings.mode == "emergency-only" else tuple(Priority)
+    partitions = Partitions(consumer, classes, lambda: desk, lambda jobs: conductor.let_go(jobs), process.stop)
+    publisher = EventPublisher(kafka, codec, process.source, telemetry, process.instance, WORKER_GROUP)
+    commits = Commits(
+        partitions,
+        Ledger(consumer, codec, process.source, clock),
+        publisher,
+        announcer.settle,
+        time.monotonic,
+    )
+    heart = Heart(live, telemetry, node, clock().utc, lambda: desk)
+    conductor = Conductor(
+        process,
+        desk,
+        supervisor,
+        partitions,
+        commits,
+        announcer,
+        heart,
+        commands,
+        lambda: follower.caught_up,
+        settings.drain_s,
+        clock,
+    )
+    intake = Intake(
+        consumer, partitions, codec, telemetry, conductor.on_job, conductor.on_unreadable, time.monotonic
+    )
+    follower.start()
+    try:
+        conductor.run(intake)
+    finally:
+        follower.close()
+        consumer.close()
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from schemas import ids
 from schemas.events import InferenceTask, SeriesContent
 from schemas.topics import TASK_TOPICS, Priority
-from streams.worker.backlog import Job, Partition, Received
+from streams.worker.job import Job, Partition, Received
 
 MODEL = "mri-brain-segmentation"
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -1,0 +1,143 @@
+"""Partitions that are ours → what of the tasks in hand is still ours, and how far to read ahead.
+
+A rebalance takes nothing away that comes back: a task whose partition stays is worked on, and its message is
+passed over when it is read again. Guarantee: a task is answered only while its partition is ours, and one that
+somebody answered meanwhile, or we without hearing of it, is let go.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from producers.assigned_books import AssignedBooks
+from producers.kafka import kafka_errors
+from schemas.logs import fields
+from schemas.topics import TASK_TOPICS, Priority
+from streams.worker.job import Job, Received
+
+log = logging.getLogger(__name__)
+
+#: Share of a bound below which reading goes on; each pause throws away what was fetched.
+_RESUME_SHARE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class ReadAhead:
+    """How much of each class is read before it is worked on, so that no class keeps another from being read."""
+
+    tasks: int = 5000
+    value_bytes: int = 32 * 1024 * 1024
+
+
+class Partitions:
+    """Assigned partitions of the task topics.
+
+    Parameters
+    ----------
+    consumer
+        Of the workers' group.
+    classes
+        What this worker serves.
+    held
+        All jobs in hand.
+    let_go
+        Told of the jobs that are not ours any more, or answered.
+    stop
+        Ends the waiting for committed offsets.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        classes: Iterable[Priority],
+        held: Callable[[], Iterable[Job]],
+        let_go: Callable[[list[Job]], None],
+        stop: threading.Event,
+        read_ahead: ReadAhead | None = None,
+    ) -> None:
+        self.assigned = False
+        self.books = AssignedBooks(consumer, stop)
+        self._consumer = consumer
+        self._topics = {TASK_TOPICS[priority].value for priority in classes}
+        self._held = held
+        self._let_go = let_go
+        self._read_ahead = read_ahead or ReadAhead()
+        self._full: set[str] = set()
+        self._tasks: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(
+            sorted(self._topics), on_assign=self._came, on_revoke=self._went, on_lost=self._went
+        )
+
+    def is_ours(self, received: Received) -> bool:
+        """Whether the partition of a message is assigned."""
+        return received.partition in self.books
+
+    def take(self, received: Received) -> bool:
+        """Note that a message was read; ``False`` where it is not ours, in hand already, or finished."""
+        if not self.is_ours(received) or not self.books[received.partition].take(received.offset):
+            return False
+        self._count(received, 1)
+        return True
+
+    def gone(self, received: Received) -> None:
+        """Note that a message is not in hand any more."""
+        self._count(received, -1)
+
+    def reopen(self) -> None:
+        """Look up what is committed, after a transaction whose end nobody heard.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The broker did not tell it.
+        """
+        self.books.open([TopicPartition(*place) for place in self.books.places()])
+        self._sort_out()
+
+    def steer(self, *, hold: bool) -> None:
+        """Pause everything (``hold``), or the classes of which enough is in hand."""
+        for topic in self._topics:
+            most, most_bytes = self._read_ahead.tasks, self._read_ahead.value_bytes
+            share = _RESUME_SHARE if topic in self._full else 1.0
+            if self._tasks[topic] >= most * share or self._bytes[topic] >= most_bytes * share:
+                self._full.add(topic)
+            else:
+                self._full.discard(topic)
+        self.books.pause({place for place in self.books.places() if hold or place[0] in self._full})
+
+    def _came(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self.books.open(partitions)
+        self.assigned = True
+        log.info("partitions assigned", extra=fields(count=len(partitions)))
+        self._sort_out()
+
+    @kafka_errors("give partitions back")
+    def _went(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Nothing may be committed until partitions come again; what is theirs then goes on."""
+        self.books.close(partitions)
+        log.info("partitions revoked", extra=fields(count=len(partitions)))
+
+    def _sort_out(self) -> None:
+        """Enter what is in hand into new books; what has no place in them is let go."""
+        gone = []
+        for job in sorted(self._held(), key=lambda job: job.received.offset):
+            received = job.received
+            if not self.is_ours(received) or not self.books[received.partition].take(received.offset):
+                gone.append(job)
+        self._let_go(gone)
+
+    def _count(self, received: Received, step: int) -> None:
+        topic = received.partition.topic
+        self._tasks[topic] += step
+        self._bytes[topic] += step * len(received.value or b"")

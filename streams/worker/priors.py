@@ -1,0 +1,178 @@
+"""Result + the one before of the same patient and model → measurements of change, and what is compared next.
+
+A finding is compared with the one that was tracked under the same id in the newest earlier study. Guarantee: a
+study is never compared with itself, nor with one that is known to be later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Final
+
+from schemas import ids
+from schemas.events import (
+    Code,
+    Event,
+    Finding,
+    InferenceResult,
+    InferenceTask,
+    Measurement,
+    PriorReference,
+    PriorResult,
+    PriorValue,
+    ResultOutcome,
+)
+from schemas.terminology import terms
+from schemas.topics import Topic
+from streams.worker.answers import Answer
+
+_TERMS: Final = terms()
+
+#: What is followed over time.
+VOLUME: Final = _TERMS["SCT", "118565006"].code
+CHANGE: Final = _TERMS["99SCANSTREAM", "volume-change"].code
+CHANGE_PERCENT: Final = _TERMS["99SCANSTREAM", "volume-change-percent"].code
+_PERCENT: Final = _TERMS["UCUM", "%"].code
+
+#: Studies that are remembered as earlier ones.
+_MOST_EARLIER: Final = 50
+
+
+class Priors:
+    """Newest result of each patient by each model. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, PriorResult] = {}
+        self._lock = threading.Lock()
+
+    def hear(self, key: str, event: Event | None) -> None:
+        """Take in a message of the topic of priors."""
+        with self._lock:
+            if isinstance(event, PriorResult):
+                self._newest[key] = event
+            elif event is None:
+                self._newest.pop(key, None)
+
+    def of(self, task: InferenceTask) -> PriorResult | None:
+        """Newest result of the patient by the model of a task."""
+        with self._lock:
+            return self._newest.get(key_of(task))
+
+
+def key_of(task: InferenceTask) -> str:
+    """Kafka key: patient and model."""
+    return f"{task.patient_key}/{task.model_name}"
+
+
+def with_change(answer: Answer, task: InferenceTask, newest: PriorResult | None) -> Answer:
+    """The answer with its result compared, and with what the next result will be compared with.
+
+    Parameters
+    ----------
+    answer
+        Of the computing process.
+    task
+        What was asked; without a patient there is nothing to compare.
+    newest
+        Newest result of the same patient and model.
+    """
+    if task.patient_key is None:
+        return answer
+    events = list[tuple[Topic, str, Event]]()
+    for topic, key, event in answer.events:
+        if topic is not Topic.RESULTS or not isinstance(event, InferenceResult):
+            events.append((topic, key, event))
+            continue
+        result = compared(event, task, newest)
+        events.append((topic, key, result))
+        following = following_prior(result, task, newest)
+        if following is not None:
+            events.append((Topic.PRIORS, key_of(task), following))
+    return dataclasses.replace(answer, events=tuple(events))
+
+
+def compared(result: InferenceResult, task: InferenceTask, newest: PriorResult | None) -> InferenceResult:
+    """The result with measurements of change, and a reference to what they refer to."""
+    result = dataclasses.replace(result, patient_key=result.patient_key or task.patient_key)
+    reference, values = _earlier(task, newest)
+    findings = tuple(_with_change(finding, values) for finding in result.findings)
+    if reference is None or findings == result.findings:
+        return result
+    return dataclasses.replace(result, findings=findings, prior=reference)
+
+
+def following_prior(
+    result: InferenceResult, task: InferenceTask, newest: PriorResult | None
+) -> PriorResult | None:
+    """What the next result is compared with; ``None`` where that stays what it was."""
+    if result.outcome is ResultOutcome.COULD_NOT_RUN or task.patient_key is None or _is_later(newest, task):
+        return None
+    reference, values = _earlier(task, newest)
+    earlier = dict.fromkeys(newest.earlier_studies if newest else ())
+    if newest is not None and newest.study_instance_uid != task.study_instance_uid:
+        earlier[newest.study_instance_uid] = None
+    return PriorResult(
+        event_id=ids.event_id("prior", result.event_id),
+        occurred_at=task.created_at,
+        patient_key=task.patient_key,
+        model_name=task.model_name,
+        model_version=result.model.version,
+        study_instance_uid=task.study_instance_uid,
+        revision=task.revision,
+        result_id=result.event_id,
+        values=tuple(
+            PriorValue(finding.tracking_id, measurement)
+            for finding in result.findings
+            for measurement in finding.measurements
+            if _same(measurement.code, VOLUME)
+        ),
+        previous=reference,
+        previous_values=values,
+        earlier_studies=tuple(earlier)[-_MOST_EARLIER:],
+    )
+
+
+def _is_later(newest: PriorResult | None, task: InferenceTask) -> bool:
+    """Whether the newest result is of a study, or a revision of this one, after what was asked now."""
+    if newest is None:
+        return False
+    if newest.study_instance_uid == task.study_instance_uid:
+        return newest.revision > task.revision
+    return task.study_instance_uid in newest.earlier_studies or newest.occurred_at >= task.created_at
+
+
+def _earlier(
+    task: InferenceTask, newest: PriorResult | None
+) -> tuple[PriorReference | None, tuple[PriorValue, ...]]:
+    if newest is None or _is_later(newest, task):
+        return None, ()
+    if newest.study_instance_uid == task.study_instance_uid:
+        return newest.previous, newest.previous_values
+    return PriorReference(newest.result_id, newest.study_instance_uid, newest.occurred_at), newest.values
+
+
+def _with_change(finding: Finding, values: tuple[PriorValue, ...]) -> Finding:
+    added = []
+    for measurement in finding.measurements:
+        before = next((entry.measurement for entry in values if _is_about(entry, finding, measurement)), None)
+        if before is None:
+            continue
+        change = measurement.value - before.value
+        added.append(Measurement(CHANGE, round(change, 3), measurement.unit))
+        if before.value > 0:
+            added.append(Measurement(CHANGE_PERCENT, round(100 * change / before.value, 1), _PERCENT))
+    return dataclasses.replace(finding, measurements=(*finding.measurements, *added)) if added else finding
+
+
+def _is_about(entry: PriorValue, finding: Finding, measurement: Measurement) -> bool:
+    return (
+        entry.tracking_id == finding.tracking_id
+        and _same(measurement.code, VOLUME)
+        and _same(entry.measurement.code, measurement.code)
+        and _same(entry.measurement.unit, measurement.unit)
+    )
+
+
+def _same(one: Code, other: Code) -> bool:
+    return (one.scheme, one.value) == (other.scheme, other.value)

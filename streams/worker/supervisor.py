@@ -1,0 +1,194 @@
+"""The computing process, kept alive: started, watched, killed when it stands still, and started again.
+
+Guarantee: it is told nothing by two owners, and nothing of one life is heard in the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from producers.process import EXIT_CONFIGURATION
+from schemas.errors import ConfigurationError
+from schemas.events import ModelIdentity
+from schemas.logs import fields
+from streams.worker.child.link import ChildLink
+from streams.worker.protocol import (
+    Abandon,
+    Begin,
+    Computing,
+    Ended,
+    FromChild,
+    Health,
+    Loaded,
+    Name,
+    ToChild,
+    Unreachable,
+)
+
+log = logging.getLogger(__name__)
+
+#: Seconds without a word after which a loaded process is taken for dead.
+SILENT_S: Final = 60.0
+#: How long the last words of a process that ended may take, in seconds.
+LAST_WORDS_S: Final = 1.0
+#: Pause before a new start: first, and at most.
+RESTART_FIRST_S: Final = 0.5
+RESTART_LONGEST_S: Final = 30.0
+#: A process that lived so long did not end because of how it was started.
+GOOD_LIFE_S: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the process may take, in seconds: to load, for a step, and for a step of some models."""
+
+    start_s: float
+    step_s: float
+    steps_s: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, model_name: str) -> float:
+        """Longest step of a model."""
+        return self.steps_s.get(model_name, self.step_s)
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process ended, or had to be ended; ``computing`` was what it was at."""
+
+    cause: str
+    computing: tuple[Name, ...]
+
+
+class Supervisor:
+    """Owner of the computing process.
+
+    Parameters
+    ----------
+    start
+        Spawns it.
+    patience
+        How long it may take.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], ChildLink],
+        patience: Patience,
+        clock: Callable[[], float],
+    ) -> None:
+        self.loaded: Loaded | None = None
+        self.health: Health | None = None
+        self.restarts = 0
+        self._start = start
+        self._patience = patience
+        self._models: dict[Name, str] = {}
+        self._clock = clock
+        self._link: ChildLink | None = None
+        self._started_at = self._heard_at = self._step_at = 0.0
+        self._start_at = 0.0
+        self._computing: tuple[Name, ...] = ()
+        self._quick_ends = 0
+        self._identities: tuple[ModelIdentity, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes tasks."""
+        return self._link is not None and self.loaded is not None
+
+    @property
+    def computing(self) -> tuple[Name, ...]:
+        """What its step is about."""
+        return self._computing
+
+    def identity(self, model_name: str) -> ModelIdentity | None:
+        """Identity of the version of a model that serves here, as far as that was ever said."""
+        return next((entry for entry in self._identities if entry.name == model_name), None)
+
+    def send(self, message: ToChild) -> None:
+        """Tell it something; what a process that is gone is told is lost."""
+        if isinstance(message, Begin):
+            self._models[message.task.task_id, message.task.attempt] = message.task.model_name
+        elif isinstance(message, Abandon):
+            self._models.pop(message.name, None)
+        if self._link is not None:
+            self._link.send(message)
+
+    def begin(self) -> None:
+        """Start it, if it is not running and its time has come."""
+        if self._link is None and self._clock() >= self._start_at:
+            self._link = self._start()
+            self._started_at = self._heard_at = self._clock()
+
+    def listen(self) -> Iterator[FromChild | Died]:
+        """What it said since, and last that it ended; starts it when that is due.
+
+        Raises
+        ------
+        ConfigurationError
+            The models or settings are wrong: a restart would not help.
+        """
+        if self._link is None:
+            self.begin()
+            return
+        link, gone = self._link, not self._link.alive
+        # of one that ended, everything that it said is still to be heard
+        while (message := link.receive(LAST_WORDS_S if gone else 0)) is not None:
+            self._hear(message)
+            yield message
+        cause = "ended" if gone else self._stands_still()
+        if cause is not None:
+            yield self._bury(link, cause)
+
+    def close(self) -> None:
+        """End it."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _hear(self, message: FromChild) -> None:
+        self._heard_at = self._clock()
+        match message:
+            case Computing(names):
+                self._computing, self._step_at = names, self._heard_at
+            case Loaded():
+                self.loaded, self._identities = message, message.identities
+            case Health():
+                self.health = message
+            case Ended(name) | Unreachable(name):
+                self._models.pop(name, None)
+
+    def _stands_still(self) -> str | None:
+        now = self._clock()
+        if self.loaded is None:
+            return "start" if now - self._started_at > self._patience.start_s else None
+        if now - self._heard_at > SILENT_S:
+            return "silent"
+        if self._computing:
+            patience_s = max(self._patience.of(self._models.get(name, "")) for name in self._computing)
+            return "step" if now - self._step_at > patience_s else None
+        return None
+
+    def _bury(self, link: ChildLink, cause: str) -> Died:
+        computing = self._computing
+        if cause != "ended":
+            link.kill()
+        code = link.exitcode
+        link.close()
+        if code == EXIT_CONFIGURATION and self.loaded is None:
+            raise ConfigurationError(
+                "no model can serve on this node: see the sentence of the computing process above"
+            )
+        log.warning("computing process lost", extra=fields(cause=cause, exit_code=code, tasks=len(computing)))
+        lived_s = self._clock() - self._started_at
+        self._quick_ends = 0 if lived_s > GOOD_LIFE_S else self._quick_ends + 1
+        pause_s = min(RESTART_FIRST_S * 2 ** max(self._quick_ends - 1, 0), RESTART_LONGEST_S)
+        self._start_at = self._clock() + pause_s
+        self._link, self.loaded, self.health, self._computing = None, None, None, ()
+        self._models.clear()
+        self.restarts += 1
+        return Died(cause, computing)
