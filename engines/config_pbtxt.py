@@ -1,8 +1,8 @@
 """``config.pbtxt`` text → typed model configuration (Triton ModelConfig, protobuf text format).
 
 Fields as in Triton's ``model_config.proto`` and ``docs/user_guide/model_configuration.md``. Guarantee: a field
-that does not exist, or a value that contradicts another, is refused with its name; fields that only a Triton server
-carries out are listed in :attr:`ModelConfig.server_only`, never passed over in silence.
+that does not exist, or a value that contradicts another, is refused with its name; fields that only a Triton
+server carries out are listed in :attr:`ModelConfig.server_only`, never passed over in silence.
 """
 
 from __future__ import annotations

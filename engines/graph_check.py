@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from engines.config_pbtxt import ModelConfig, TensorSpec
@@ -12,7 +13,12 @@ Kind = Literal["input", "output"]
 
 
 def check_graph(
-    config: ModelConfig, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], where: str
+    config: ModelConfig,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    where: str,
+    *,
+    served: bool = False,
 ) -> None:
     """Compare names, types and shapes.
 
@@ -26,18 +32,25 @@ def check_graph(
         What the graph has.
     where
         The file, for messages.
+    served
+        The graph is behind a server, which reshapes by itself.
 
     Raises
     ------
     ConfigurationError
         They differ; the message names the field and both values.
     """
-    _check("input", config.inputs, inputs, config.max_batch_size, where)
-    _check("output", config.outputs, outputs, config.max_batch_size, where)
+    _check("input", config.inputs, inputs, config.max_batch_size, where, served)
+    _check("output", config.outputs, outputs, config.max_batch_size, where, served)
 
 
 def _check(
-    kind: Kind, told: Sequence[TensorSpec], actual: Sequence[TensorSpec], max_batch_size: int, where: str
+    kind: Kind,
+    told: Sequence[TensorSpec],
+    actual: Sequence[TensorSpec],
+    max_batch_size: int,
+    where: str,
+    served: bool,
 ) -> None:
     graph = {spec.name: spec for spec in actual}
     names = sorted(spec.name for spec in told)
@@ -50,7 +63,9 @@ def _check(
             f"{where}: {kind} lacks {sorted(set(graph) - set(names))}, which the graph needs: describe it"
         )
     for spec in told:
-        _check_tensor(kind, spec, graph[spec.name], max_batch_size, where)
+        _check_tensor(
+            kind, replace(spec, reshape=None) if served else spec, graph[spec.name], max_batch_size, where
+        )
 
 
 def _check_tensor(kind: Kind, told: TensorSpec, actual: TensorSpec, max_batch_size: int, where: str) -> None:
