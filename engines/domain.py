@@ -34,6 +34,8 @@ def input_warnings(domain: Domain, image: Dataset, volume: Volume, tilt_degrees:
         repetition, echo = _number(image, "RepetitionTime"), _number(image, "EchoTime")
         times = f"repetition time {_ms(repetition)}, echo time {_ms(echo)}"
         found.append(f"Images do not look {domain.weighting}-weighted ({times}): the model is less accurate.")
+    if volume.affine is None:
+        return tuple(found)
     coarsest = max(volume.spacing_mm)
     if domain.maximum_spacing_mm is not None and coarsest > domain.maximum_spacing_mm:
         best = domain.maximum_spacing_mm if domain.spacing_mm is None else domain.spacing_mm
@@ -45,13 +47,15 @@ def input_warnings(domain: Domain, image: Dataset, volume: Volume, tilt_degrees:
     return tuple(found)
 
 
-def output_warnings(domain: Domain, mask: NDArray[np.bool_], volume_ml: float) -> tuple[str, ...]:
+def output_warnings(domain: Domain, label: str, mask: NDArray[np.bool_], volume_ml: float) -> tuple[str, ...]:
     """What is unusual about the result.
 
     Parameters
     ----------
     domain
         What the model was made for.
+    label
+        Of the structure that is expected.
     mask
         Shape (slices, rows, columns).
     volume_ml
@@ -59,10 +63,10 @@ def output_warnings(domain: Domain, mask: NDArray[np.bool_], volume_ml: float) -
     """
     areas = mask.sum(axis=(1, 2))
     if not areas.any():
-        return ("No brain was found.",)
+        return (f"No {label.lower()} was found.",)
     found = []
     if max(areas[0], areas[-1]) > CUT_SHARE * areas.max():
-        found.append("The brain reaches the end of the stack of slices: its volume is incomplete.")
+        found.append(f"The {label.lower()} reaches the end of the stack of slices: its volume is incomplete.")
     low, high = domain.plausible_volume_ml or (0.0, inf)
     if not low <= volume_ml <= high:
         found.append(f"The volume is outside of {low:.0f} to {high:.0f} mL: check the segmentation.")

@@ -52,20 +52,16 @@ class InputPolicy(Frozen):
     layout: str = Field(description="axes of the graph's input, a letter each: N rows, C channels, X, Y, Z")
     orientation: str = Field(
         default="native",
-        description="what x, y, z point to: one of R L, A P, S I each, in any order; or native: columns, rows, slices",
+        description="what x, y, z point to, such as RAS or LPS; or native: columns, rows, slices as acquired",
     )
     planes: tuple[Plane, ...] = Field(default=(), description="planes of acquisition that are taken; none: any")
     resampling: Literal["field-of-view", "letterbox", "spacing", "none"] = Field(
         description="stretched into the grid, fitted with its aspect kept, to spacing_mm, or as acquired"
     )
-    spacing_mm: tuple[float, ...] = Field(
-        default=(), description="along x, y (and z), for resampling to a spacing"
-    )
+    spacing_mm: tuple[float, ...] = Field(default=(), description="along x, y (and z), for resampling: spacing")
     interpolation: Literal["linear", "nearest"] = "linear"
     tiles: Tiles | None = Field(default=None, description="what to do with series larger than the grid")
-    crop: bool = Field(
-        default=False, description="without tiles: the centre is taken, with a warning; else refused"
-    )
+    crop: bool = Field(default=False, description="without tiles: the centre is taken, and said; else refused")
     multiple_of: int = Field(default=1, ge=1, description="axes of any size (-1) are padded to a multiple of this")
     fill: float = Field(default=0, description="modality units of padding, such as -1024 for CT")
     invert_monochrome1: bool = Field(default=True, description="MONOCHROME1 images are inverted: bright is dense")

@@ -1,29 +1,41 @@
-"""Images of one series + model → mask and volume, with the warnings that belong to it.
+"""Images of one series + model → findings and arrays, in steps that its driver may interleave with others.
 
-A pure run: no clock but the one given, no network, no state. Guarantee: the same images give the same outcome in
-whatever order they come, and the mask lies on exactly the voxels of the source images.
+What happens to the images and what the outputs mean is declared in ``metadata.json``; the three tasks differ only
+in who reads the outputs. A pure run: no clock but the one given, no network, no state. Guarantee: the same images
+give the same outcome in whatever order they come, and every array lies on exactly the voxels of the source images.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
-from scipy import ndimage
 
-from engines.base import Volume32
-from engines.domain import input_warnings, output_warnings
+from engines.base import Tensors
+from engines.classification import ClassificationReader
+from engines.detection import DetectionReader
+from engines.domain import input_warnings
+from engines.explain import Explainer
+from engines.graph import Graph, graph_of, output_names
+from engines.metadata import ModelMetadata
 from engines.model import Model
-from engines.outcome import ArrayOutput, Found, Outcome
-from engines.output_policy import SegmentationOutput
-from engines.resample import Orientation, orientation_of, resample, slices_at_least
+from engines.outcome import ArrayOutput, Outcome
+from engines.output_policy import ClassificationOutput, HeatmapPolicy, SegmentationOutput
+from engines.preprocess import Sample, Series, frame_sample, read_series, volume_sample
+from engines.reading import Reader
+from engines.segmentation import SegmentationReader
+from engines.stages import Stages
 from engines.steps import Advanced, Infer, Run
-from engines.volume import Volume, read_volume
-from schemas.errors import InvalidInput, TransientFailure
-from schemas.events import Measurement, StageTime, TaskParameters, TaskState
+from schemas.errors import InvalidInput
+from schemas.events import TaskParameters, TaskState
+
+#: Steps of a stage are told from this share on.
+_TOLD: Final = 0.05
+
+_Steps = Generator[Advanced | Infer, Tensors | None, None]
 
 
 def run(
@@ -41,132 +53,164 @@ def run(
     model
         Loaded model.
     parameters
-        What the requester set; ``confidence_threshold`` replaces the declared one.
+        What the requester set: ``confidence_threshold`` replaces every declared one, ``include_heatmaps`` asks for
+        a heatmap.
     clock
-        Seconds, for the stage times. What a stage waits for others counts too.
+        Seconds, for the stage times. What a stage waits for others counts too. A 2-D model decodes its images
+        while it infers.
 
     Raises
     ------
     InvalidInput
-        The images are no volume that this model can read.
-    TransientFailure
-        The runtime failed.
+        The images cannot be read by this model, or its answer is not what its metadata declares.
     """
-    stages = _Stages(clock)
+    wanted = parameters or TaskParameters()
+    threshold = wanted.confidence_threshold
+    if threshold is not None and not 0 < threshold <= 1:
+        raise InvalidInput(f"confidence_threshold is {threshold:g}: it must be above 0 and at most 1")
+    metadata, policy = model.metadata, model.metadata.input
+    stages = Stages(clock)
     yield stages.enter(TaskState.PREPROCESSING)
-    volume = read_volume(images, model.metadata.input.minimum_slices)
-    orientation = orientation_of(volume.affine)
-    tensor = preprocess(volume, orientation, model)
-    domain = model.metadata.domain
-    unusual = input_warnings(domain, images[0], volume, orientation.tilt_degrees)
+    graph, names = graph_of(metadata, model.config), output_names(metadata, model.config)
+    series = read_series(images, policy, needs_place=_needs_place(metadata))
+    unusual = input_warnings(
+        metadata.domain, series.volume.frames[0].image, series.volume, series.orientation.tilt_degrees
+    )
+    volume = None
+    if policy.dimensions == "3d":
+        volume = yield from _prepared(series, graph)
+    reader = _reader(metadata, graph, series, names[0], threshold)
+    heatmap = metadata.heatmap or HeatmapPolicy()
+    explainer = None
+    if heatmap.always or wanted.include_heatmaps:
+        explainer = Explainer(heatmap, graph, series, names, reader)
 
     yield stages.enter(TaskState.INFERRING)
-    answer = yield Infer({model.config.inputs[0].name: tensor})
-    probability = (answer or {})[model.config.outputs[0].name]
+    samples = len(series.volume.frames) if volume is None else 1
+    yield from _inferred(_rows(series, graph, volume), samples, graph, names, reader, explainer)
+    heat = None
+    if explainer is not None:
+        heat = yield from _explained(explainer)
 
     yield stages.enter(TaskState.POSTPROCESSING)
-    declared = model.metadata.output
-    if not isinstance(declared, SegmentationOutput):
-        raise InvalidInput(f"no {model.metadata.task} can be run yet: use a segmentation")
-    measured, threshold = declared.segments[0], declared.threshold
-    if parameters is not None and parameters.confidence_threshold is not None:
-        threshold = parameters.confidence_threshold
-    mask = postprocess(probability.reshape(model.grid), volume, orientation, threshold)
-    volume_ml = float(np.count_nonzero(mask)) * volume.voxel_ml
-    unusual += output_warnings(domain, mask, volume_ml)
-    number = measured.number
-    found = Found(
-        finding_type=measured.finding_type,
-        number=number,
-        code=measured.finding.code(),
-        category=measured.category,
-        measurements=(
-            Measurement(
-                measured.measurements[0].code.code(), round(volume_ml, 1), measured.measurements[0].unit.code()
-            ),
-        ),
-        site=None if measured.site is None else measured.site.code(),
-        segment_number=number,
-        warnings=volume.warnings + unusual,
-    )
+    finishing, told = reader.finish(), 0.0
+    while True:
+        try:
+            share = next(finishing)
+        except StopIteration as end:
+            reading = end.value
+            break
+        if share - told >= _TOLD and share < 1:
+            told = share
+            yield Advanced(TaskState.POSTPROCESSING, share)
+    quality = series.volume.warnings
+    if volume is not None and volume.placement.cropped:
+        quality += ("Only the middle of the images was read: they are larger than the model takes.",)
+    unusual += reading.unusual
+    left_out = explainer is not None and heat is None
     return Outcome(
-        found=(found,) if volume_ml > 0 else (),
-        arrays=(ArrayOutput("mask", mask, number),) if volume_ml > 0 else (),
-        sop_instance_uids=volume.sop_instance_uids,
-        image_quality_warnings=volume.warnings,
+        found=tuple(dataclasses.replace(found, warnings=quality + unusual) for found in reading.found),
+        arrays=reading.arrays if heat is None else (*reading.arrays, heat),
+        sop_instance_uids=series.volume.sop_instance_uids,
+        warnings=("The heatmap was left out: the images differ in size or are too many.",) if left_out else (),
+        image_quality_warnings=quality,
         out_of_domain_warnings=unusual,
         stages=stages.finish(),
     )
 
 
-def preprocess(volume: Volume, orientation: Orientation, model: Model) -> NDArray[np.float32]:
-    """The model's input array: axes x, y, z towards right, anterior, superior; largest value 1.
-
-    Raises
-    ------
-    InvalidInput
-        No voxel is positive.
-    """
-    peak = float(volume.voxels.max())
-    if peak <= 0:
-        raise InvalidInput("no voxel of the series is positive: there is no image to read")
-    grid = resample(orientation.to_ras(volume.voxels), model.grid)
-    grid /= np.float32(peak)
-    return grid.reshape(model.config.inputs[0].dims)
+def _needs_place(metadata: ModelMetadata) -> bool:
+    """Whether something is measured in the patient."""
+    if not isinstance(metadata.output, SegmentationOutput):
+        return False
+    return any(
+        segment.minimum_volume_ml > 0
+        or segment.laterality == "by-place"
+        or any(item.kind == "volume" for item in segment.measurements)
+        for segment in metadata.output.segments
+    )
 
 
-def postprocess(
-    probability: Volume32, volume: Volume, orientation: Orientation, threshold: float
-) -> NDArray[np.bool_]:
-    """Mask on the source images: interpolated back, thresholded, largest connected component kept.
-
-    Raises
-    ------
-    TransientFailure
-        The model answered with values that are no numbers.
-    """
-    if not np.isfinite(probability).all():
-        raise TransientFailure("the model's output holds values that are no finite numbers: it is tried again")
-    native = np.ascontiguousarray(orientation.to_native(probability))
-    shape = volume.voxels.shape
-    planes = slices_at_least(native, (shape[0], shape[1], shape[2]), threshold)
-    mask = np.empty(shape, np.bool_)
-    for index, plane in enumerate(planes):
-        mask[index] = plane
-    return largest_component(mask)
+def _reader(metadata: ModelMetadata, graph: Graph, series: Series, name: str, threshold: float | None) -> Reader:
+    output = metadata.output
+    if isinstance(output, SegmentationOutput):
+        return SegmentationReader(output, metadata.domain, graph, series, name, threshold)
+    if isinstance(output, ClassificationOutput):
+        return ClassificationReader(output, series, name, threshold)
+    return DetectionReader(output, graph, series, threshold)
 
 
-def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest set of voxels that touch by faces; of two equal ones the first."""
-    box = ndimage.find_objects(mask.astype(np.uint8))
-    if not box:
-        return mask
-    labels, count = ndimage.label(mask[box[0]])
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        kept = np.zeros_like(mask)
-        kept[box[0]] = labels == 1 + int(np.argmax(sizes[1:]))
-        return kept
-    return mask
+def _prepared(series: Series, graph: Graph) -> Generator[Advanced | Infer, Tensors | None, Sample]:
+    preparing = volume_sample(series, graph.window)
+    while True:
+        try:
+            share = next(preparing)
+        except StopIteration as end:
+            sample: Sample = end.value
+            return sample
+        yield Advanced(TaskState.PREPROCESSING, share)
 
 
-class _Stages:
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._times: list[StageTime] = []
-        self._current: tuple[TaskState, float] | None = None
+def _rows(series: Series, graph: Graph, volume: Sample | None) -> Iterator[tuple[Sample, tuple[int, ...]]]:
+    """Windows of the volume, or of one frame after the other."""
+    frames = range(len(series.volume.frames))
+    samples = (frame_sample(series, index, graph.window) for index in frames) if volume is None else [volume]
+    for sample in samples:
+        for start in sample.placement.starts:
+            yield sample, start
 
-    def enter(self, state: TaskState) -> Advanced:
-        self._close()
-        self._current = (state, self._clock())
-        return Advanced(state)
 
-    def finish(self) -> tuple[StageTime, ...]:
-        self._close()
-        return tuple(self._times)
+def _inferred(
+    rows: Iterator[tuple[Sample, tuple[int, ...]]],
+    samples: int,
+    graph: Graph,
+    names: tuple[str, ...],
+    reader: Reader,
+    explainer: Explainer | None,
+) -> _Steps:
+    """Run the rows in batches; the reader and the explainer are given each row's outputs."""
+    told, share = 0.0, 0.0
+    for batch in _batches(rows, graph.batch):
+        tensor = graph.tensor([sample.row(start) for sample, start in batch])
+        answer = yield Infer({graph.input.name: tensor})
+        for (sample, start), outputs in zip(batch, graph.rows(answer, names, len(batch)), strict=True):
+            reader.take(sample, start, outputs)
+            if explainer is not None:
+                explainer.take(sample, start, outputs)
+            starts = sample.placement.starts
+            share = (sample.frame + (starts.index(start) + 1) / len(starts)) / samples
+        if share - told >= _TOLD and share < 1:
+            told = share
+            yield Advanced(TaskState.INFERRING, share)
 
-    def _close(self) -> None:
-        if self._current is not None:
-            state, started = self._current
-            self._times.append(StageTime(state.value, round((self._clock() - started) * 1000, 3)))
-            self._current = None
+
+def _batches(
+    rows: Iterator[tuple[Sample, tuple[int, ...]]], most: int
+) -> Iterator[list[tuple[Sample, tuple[int, ...]]]]:
+    """Rows of one size together, at most so many."""
+    batch: list[tuple[Sample, tuple[int, ...]]] = []
+    for row in rows:
+        if batch and (len(batch) == most or batch[0][0].placement.window != row[0].placement.window):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _explained(explainer: Explainer) -> Generator[Advanced | Infer, Tensors | None, ArrayOutput | None]:
+    explaining, answer, done, told = explainer.run(), None, 0, 0.0
+    while True:
+        try:
+            step = explaining.send(answer)
+        except StopIteration as end:
+            heat: ArrayOutput | None = end.value
+            return heat
+        answer = None
+        if step is not None:
+            answer = yield step
+            done += 1
+            share = done / max(1, explainer.steps())
+            if share - told >= _TOLD and share < 1:
+                told = share
+                yield Advanced(TaskState.INFERRING, share)

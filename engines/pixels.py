@@ -1,56 +1,153 @@
-"""One DICOM image → its values in modality units (PS3.3 C.11.1), padding left out."""
+"""One frame → its values in modality units (PS3.3 C.11.1), padding left out; or its colours.
+
+Compressed and big-endian transfer syntaxes are decoded by pydicom and its plugins, one frame at a time, so that a
+large series never lies decoded in memory.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom.pixels.utils import pixel_array
 from pydicom.pixels.processing import apply_modality_lut
 
+from engines.frames import Frame
 from schemas.errors import InvalidInput
 
+_PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-def modality_values(image: Dataset) -> NDArray[np.float32]:
-    """Values of a single-frame grey image.
+
+def is_colour(frame: Frame) -> bool:
+    """Whether a frame has several samples per pixel, or a palette."""
+    image = frame.image
+    return int(image.get("SamplesPerPixel") or 1) != 1 or image.get("PhotometricInterpretation") == "PALETTE COLOR"
+
+
+def modality_values(frame: Frame, fill: float = 0, *, invert_monochrome1: bool = False) -> NDArray[np.float32]:
+    """Values of a grey frame.
 
     Parameters
     ----------
-    image
+    frame
         With pixel data in a transfer syntax that can be decoded here.
+    fill
+        Value of pixels that are padding (0028,0120).
+    invert_monochrome1
+        Whether stored values are turned round in their range where the photometric interpretation is MONOCHROME1.
 
     Returns
     -------
     ndarray
-        float32, shape (rows, columns), after rescale or Modality LUT; pixels with the padding value are 0.
+        float32, shape (rows, columns), after rescale or Modality LUT.
 
     Raises
     ------
     InvalidInput
-        There is no pixel data, it cannot be decoded, or it holds values that are no numbers.
+        It is in colour, has no pixel data, cannot be decoded, or holds values that are no numbers.
     """
-    name = image.get("SOPInstanceUID", "without SOPInstanceUID")
-    if not any(keyword in image for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise InvalidInput(f"image {name} has no pixel data: send the complete image")
+    if is_colour(frame):
+        raise InvalidInput(f"{frame.name} is in colour: the model needs grey values")
+    stored = _stored(frame)
+    padding = frame.image.get("PixelPaddingValue")
+    hidden = None if padding is None else _is_padding(stored, padding, frame)
+    if invert_monochrome1 and frame.image.get("PhotometricInterpretation") == "MONOCHROME1":
+        stored = _inverted(stored, frame)
     try:
-        stored = image.pixel_array
         with np.errstate(over="ignore"):  # what overflows is found below
-            values = np.asarray(apply_modality_lut(stored, image), np.float32)
+            values = np.asarray(_rescaled(stored, frame), np.float32)
     except Exception as error:
         raise InvalidInput(
-            f"the pixels of image {name} cannot be decoded ({error}): send it uncompressed"
+            f"the values of {frame.name} cannot be rescaled ({error}): correct its header"
         ) from error
-    padding = image.get("PixelPaddingValue")
-    if padding is not None:
-        values = np.where(_is_padding(stored, int(padding), image), np.float32(0), values)
+    if hidden is not None and hidden.any():
+        values = np.where(hidden, np.float32(fill), values)
     if not np.isfinite(values).all():
-        raise InvalidInput(f"image {name} holds values that are no finite numbers: check Rescale Slope and pixels")
+        raise InvalidInput(f"{frame.name} holds values that are no finite numbers: check Rescale Slope and pixels")
     return values
 
 
-def _is_padding(stored: NDArray[Any], padding: int, image: Dataset) -> NDArray[np.bool_]:
+def colours(frame: Frame) -> NDArray[np.float32]:
+    """Red, green, blue of a frame, 0 to 255; a grey one has all three alike, scaled from its stored range.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (rows, columns, 3).
+
+    Raises
+    ------
+    InvalidInput
+        It has no pixel data or cannot be decoded.
+    """
+    stored = _stored(frame)
+    bits = int(frame.image.get("BitsStored") or 8)
+    if is_colour(frame):
+        if frame.image.get("PhotometricInterpretation") == "PALETTE COLOR":
+            stored, bits = _palette(stored, frame), 16
+        if stored.ndim != 3 or stored.shape[2] != 3:
+            raise InvalidInput(f"{frame.name} has {stored.shape[2:]} samples per pixel: the model needs three")
+        return stored.astype(np.float32) * np.float32(255 / (2**bits - 1))
+    if frame.image.get("PhotometricInterpretation") == "MONOCHROME1":
+        stored = _inverted(stored, frame)
+    lowest, highest = _range(frame)
+    grey = (stored.astype(np.float32) - np.float32(lowest)) * np.float32(255 / (highest - lowest))
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def _stored(frame: Frame) -> NDArray[Any]:
+    if not any(keyword in frame.image for keyword in _PIXELS):
+        raise InvalidInput(f"{frame.name} has no pixel data: send the complete image")
+    try:
+        stored: NDArray[Any] = pixel_array(frame.image, index=frame.index)
+    except Exception as error:
+        raise InvalidInput(
+            f"the pixels of {frame.name} cannot be decoded ({error}): send it uncompressed"
+        ) from error
+    if stored.shape[:2] != frame.shape:
+        raise InvalidInput(f"the pixels of {frame.name} are {stored.shape[:2]} and its header says {frame.shape}")
+    return stored
+
+
+def _rescaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    if frame.index is None:
+        return np.asarray(apply_modality_lut(stored, frame.image))
+    slope, intercept = frame.number_of("RescaleSlope"), frame.number_of("RescaleIntercept")
+    if slope is None and intercept is None:
+        return np.asarray(apply_modality_lut(stored, frame.image))
+    return stored * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
+
+
+def _palette(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    from pydicom.pixels.processing import apply_color_lut
+
+    try:
+        found: NDArray[Any] = apply_color_lut(stored, frame.image)
+    except Exception as error:
+        raise InvalidInput(f"the palette of {frame.name} cannot be used ({error}): send RGB") from error
+    return found.astype(np.uint16) * 257 if found.dtype == np.uint8 else found
+
+
+def _range(frame: Frame) -> tuple[int, int]:
+    """Lowest and highest value that can be stored (PS3.3 C.7.6.3.1)."""
+    bits = int(frame.image.get("BitsStored") or 16)
+    if int(frame.image.get("PixelRepresentation") or 0):
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return 0, 2**bits - 1
+
+
+def _inverted(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    lowest, highest = _range(frame)
+    wide: NDArray[Any] = np.int32(lowest + highest) - stored.astype(np.int32)
+    return wide
+
+
+def _is_padding(stored: NDArray[Any], padding: Any, frame: Frame) -> NDArray[np.bool_]:
     """Where pixels are padding: one value, or a range (PS3.3 C.7.5.1.1.2)."""
-    limit = image.get("PixelPaddingRangeLimit")
-    low, high = sorted((padding, padding if limit is None else int(limit)))
-    return (stored >= low) & (stored <= high)
+    limit = frame.image.get("PixelPaddingRangeLimit")
+    try:
+        low, high = sorted((int(padding), int(padding if limit is None else limit)))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{frame.name} has a PixelPaddingValue that is no number: correct it") from error
+    return np.asarray((stored >= low) & (stored <= high))

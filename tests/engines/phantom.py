@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from engines.base import Volume32
 from engines.config_pbtxt import ModelConfig, TensorSpec
+from engines.input_policy import InputPolicy
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.model_info import ModelInfo
@@ -57,6 +58,11 @@ def series(
         image.PixelData = np.ascontiguousarray(plane, "<i2").tobytes()
         images.append(image)
     return images
+
+
+def policy(**changes: Any) -> InputPolicy:
+    """Input policy of the released brain model, changed."""
+    return read(FOLDER / "metadata.json", ModelMetadata).input.model_copy(update=changes)
 
 
 class FunctionEngine:

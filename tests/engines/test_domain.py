@@ -7,10 +7,10 @@ from pydicom import Dataset
 from engines.domain import input_warnings, output_warnings
 from engines.metadata import ModelMetadata, read
 from engines.volume import read_volume
-from tests.engines.phantom import FOLDER, series
+from tests.engines.phantom import FOLDER, policy, series
 
 DOMAIN = read(FOLDER / "metadata.json", ModelMetadata).domain
-VOLUME = read_volume(series(np.ones((3, 4, 4))), 3)
+VOLUME = read_volume(series(np.ones((3, 4, 4))), policy())
 
 
 def image(sequence: str | list[str] | None, repetition: float | None, echo: float | None) -> Dataset:
@@ -37,7 +37,7 @@ def test_weighting_is_judged_by_the_pulse_sequence(dataset: Dataset, unusual: bo
 
 
 def test_coarse_and_tilted_grids_are_said() -> None:
-    coarse = read_volume(series(np.ones((3, 4, 4)), spacing_mm=(7, 1, 1)), 3)
+    coarse = read_volume(series(np.ones((3, 4, 4)), spacing_mm=(7, 1, 1)), policy())
     found = input_warnings(DOMAIN, Dataset(), coarse, 40)
     assert "7.0 mm" in found[0]
     assert "40 degrees" in found[1]
@@ -46,7 +46,7 @@ def test_coarse_and_tilted_grids_are_said() -> None:
 def test_cut_and_implausible_brains_are_said() -> None:
     whole, cut = np.zeros((4, 8, 8), bool), np.ones((4, 8, 8), bool)
     whole[1:3] = True
-    assert output_warnings(DOMAIN, whole, 1200) == ()
-    assert "incomplete" in output_warnings(DOMAIN, cut, 1200)[0]
-    assert "700 to 2000 mL" in output_warnings(DOMAIN, whole, 3)[0]
-    assert output_warnings(DOMAIN, np.zeros((4, 8, 8), bool), 0) == ("No brain was found.",)
+    assert output_warnings(DOMAIN, "Brain", whole, 1200) == ()
+    assert "incomplete" in output_warnings(DOMAIN, "Brain", cut, 1200)[0]
+    assert "700 to 2000 mL" in output_warnings(DOMAIN, "Brain", whole, 3)[0]
+    assert output_warnings(DOMAIN, "Brain", np.zeros((4, 8, 8), bool), 0) == ("No brain was found.",)

@@ -10,9 +10,9 @@ from pydicom import Dataset
 
 from engines.model import Model
 from engines.outcome import Outcome
-from engines.pipeline import largest_component, run
+from engines.pipeline import run
 from engines.steps import Advanced, Infer, drive
-from schemas.errors import InvalidInput, TransientFailure
+from schemas.errors import InvalidInput
 from schemas.events import ResultOutcome, TaskParameters, TaskState
 from tests.engines.phantom import model_of, series
 
@@ -173,14 +173,5 @@ def test_black_images_and_broken_output_are_told_apart() -> None:
     with pytest.raises(InvalidInput, match="no voxel of the series is positive"):
         segment(series(np.zeros((3, 4, 4))), model)
     broken, _ = model_of((16, 16, 16), lambda grid: grid * np.float32(np.nan))
-    with pytest.raises(TransientFailure, match="no finite numbers"):
+    with pytest.raises(InvalidInput, match="no finite numbers"):
         segment(series(np.ones((3, 4, 4))), broken)
-
-
-def test_only_the_largest_component_stays() -> None:
-    mask = np.zeros((6, 6, 6), bool)
-    mask[0, 0, 0] = mask[5, 5, 4:6] = mask[2:4, 2:4, 2:4] = True
-    kept = largest_component(mask)
-    assert kept.sum() == 8
-    assert kept[2:4, 2:4, 2:4].all()
-    assert not largest_component(np.zeros((2, 2, 2), bool)).any()

@@ -42,7 +42,7 @@ def test_orientation_there_and_back() -> None:
     assert orientation.flipped == (True, True, False)
     assert orientation.tilt_degrees == pytest.approx(0)
     volume = noise(2, 3, 4)
-    ras = orientation.to_ras(volume)
+    ras = orientation.to_grid(volume)
     assert ras.shape == (4, 3, 2)
     assert ras[0, 0, 0] == volume[0, 2, 3]  # most left is last column: x starts at the patient's left
     np.testing.assert_array_equal(orientation.to_native(ras), volume)

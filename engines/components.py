@@ -1,0 +1,48 @@
+"""Mask → its connected components: the small ones left out, or only the largest kept."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+
+def keep_components(
+    mask: Mask, keep: Literal["all", "largest-component"], minimum_voxels: float, *, joined: bool = True
+) -> tuple[Mask, int]:
+    """Parts of a mask that are kept, and how many they are.
+
+    Parameters
+    ----------
+    mask
+        Shape (slices, rows, columns).
+    keep
+        All components, or of the largest ones the first.
+    minimum_voxels
+        Components with fewer are left out.
+    joined
+        Whether voxels of neighbouring slices touch; those of one slice touch by faces.
+    """
+    boxes = ndimage.find_objects(mask.view(np.uint8))
+    if not boxes or boxes[0] is None:
+        return mask, 0
+    box = boxes[0]
+    structure = ndimage.generate_binary_structure(3, 1)
+    if not joined:
+        structure[0] = structure[2] = False
+    labels, count = ndimage.label(mask[box], structure)
+    if count == 1 and minimum_voxels <= 1:
+        return mask, 1
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    kept_labels = sizes >= max(minimum_voxels, 1)
+    kept_labels[0] = False
+    if keep == "largest-component":
+        largest = 1 + int(np.argmax(sizes[1:]))
+        kept_labels &= np.arange(count + 1) == largest
+    kept = np.zeros_like(mask)
+    kept[box] = kept_labels[labels]
+    return kept, int(np.count_nonzero(kept_labels))

@@ -1,0 +1,168 @@
+"""Images of one series, single-frame or multi-frame → their frames, with place, spacing and rescale of each.
+
+A multi-frame image (PS3.3 C.7.6.16) keeps these in functional groups, of the frame or shared by all; a classic
+image keeps them at the top level. Whoever reads a frame need not know which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from schemas.errors import InvalidInput
+
+#: Functional group macro of each attribute that a frame may have of its own (PS3.3 C.7.6.16.2).
+_MACROS: Final = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "AcquisitionNumber": "FrameContentSequence",
+    "FrameAcquisitionNumber": "FrameContentSequence",
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of one image; ``index`` counts from 0 and is ``None`` in a single-frame image."""
+
+    image: Dataset
+    index: int | None = None
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Of its image."""
+        return str(self.image.SOPInstanceUID)
+
+    @property
+    def number(self) -> int | None:
+        """Frame number from 1, as events and reports write it; ``None`` in a single-frame image."""
+        return None if self.index is None else self.index + 1
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        uid = self.image.get("SOPInstanceUID", "without SOPInstanceUID")
+        return f"image {uid}" if self.index is None else f"frame {self.index + 1} of image {uid}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.image.Rows), int(self.image.Columns)
+
+    def value(self, keyword: str) -> Any:
+        """Value of an attribute in the frame's group, the shared one, or the image; ``None`` where it is empty."""
+        for place in (*self._groups(_MACROS.get(keyword)), self.image):
+            found = place.get(keyword)
+            if found is not None and found != "" and found != []:
+                return found
+        return None
+
+    def numbers(self, keyword: str, length: int) -> NDArray[np.float64]:
+        """Numbers of an attribute.
+
+        Raises
+        ------
+        InvalidInput
+            It is missing, or does not hold so many finite numbers.
+        """
+        try:
+            values = np.array([float(value) for value in self.value(keyword)], np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (length,) or not np.isfinite(values).all():
+            raise InvalidInput(f"{self.name} has no usable {keyword}: the model needs {length} numbers there")
+        return values
+
+    def number_of(self, keyword: str) -> float | None:
+        """One number of an attribute, if it is one."""
+        try:
+            value = float(self.value(keyword))
+        except (TypeError, ValueError):
+            return None
+        return value if np.isfinite(value) else None
+
+    def _groups(self, macro: str | None) -> list[Dataset]:
+        if macro is None or self.index is None:
+            return []
+        of_frame = self.image.get("PerFrameFunctionalGroupsSequence") or []
+        groups = [
+            *of_frame[self.index : self.index + 1],
+            *(self.image.get("SharedFunctionalGroupsSequence") or []),
+        ]
+        return [item for group in groups for item in group.get(macro) or []]
+
+
+def frames_of(images: Sequence[Dataset], maximum: int) -> list[Frame]:
+    """Every frame of the images, those of one image in their order.
+
+    Parameters
+    ----------
+    images
+        Of one series.
+    maximum
+        More frames are refused.
+
+    Raises
+    ------
+    InvalidInput
+        An image is no image, belongs to another series, says nonsense about its frames, or they are too many.
+    """
+    found: list[Frame] = []
+    seen: set[str] = set()
+    for image in images:
+        name = Frame(image).name
+        for keyword in ("SOPInstanceUID", "Rows", "Columns"):
+            if image.get(keyword) in (None, "", 0):
+                raise InvalidInput(f"{name} has no {keyword}: the model needs images")
+        if image.get("SeriesInstanceUID") != images[0].get("SeriesInstanceUID"):
+            raise InvalidInput(f"{name} belongs to another series: send one series at a time")
+        if str(image.SOPInstanceUID) in seen:
+            raise InvalidInput(f"{name} is there twice: send every image once")
+        seen.add(str(image.SOPInstanceUID))
+        found += _of_image(image, maximum)
+    if len(found) > maximum:
+        raise InvalidInput(
+            f"the series has {len(found)} images or frames, the model takes at most {maximum}: send a part of it"
+        )
+    return found
+
+
+def without_localizers(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ...]]:
+    """Frames that are no localizers (scouts; Image Type value 3, PS3.3 C.7.6.1.1.2), and what was left out.
+
+    Raises
+    ------
+    InvalidInput
+        Nothing else is there.
+    """
+    kept = [frame for frame in frames if not _is_localizer(frame.image)]
+    left_out = len(frames) - len(kept)
+    if frames and not kept:
+        raise InvalidInput("the series holds only localizer images (ImageType): send a series planned on it")
+    return kept, ((f"{left_out} localizer images of the series were left out.",) if left_out else ())
+
+
+def _of_image(image: Dataset, maximum: int) -> list[Frame]:
+    try:
+        count = int(image.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError):
+        count = 0
+    if not count >= 1:
+        raise InvalidInput(f"{Frame(image).name} has a NumberOfFrames that is no number of frames: correct it")
+    if "NumberOfFrames" not in image:
+        return [Frame(image)]
+    return [Frame(image, index) for index in range(min(count, maximum + 1))]
+
+
+def _is_localizer(image: Dataset) -> bool:
+    kinds = image.get("ImageType") or ()
+    return "LOCALIZER" in ({kinds} if isinstance(kinds, str) else set(kinds))
