@@ -1,8 +1,8 @@
-"""``clinical.context`` → a table in memory of what is scheduled, kept up to date in the background.
+"""``clinical.context`` → tables in memory, kept up to date in the background: of what is scheduled, and others.
 
-Read from the beginning and without a consumer group, because every gateway has the whole worklist. Guarantee: the
-table is what the log says, short of orders that are long past; while Kafka is away it stays as it was, and the log
-of this process says so. Until it has been read once it says that it is not known, never that it is empty.
+Read from the beginning and without a consumer group, because every process has the whole of it. Guarantee: a table
+is what the log says, the worklist short of orders that are long past; while Kafka is away it stays as it was, and
+the log of this process says so. Until it has been read once it says that it is not known, never that it is empty.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -31,6 +31,18 @@ _AGAIN_S: Final = 2.0
 _ASK_S: Final = 3.0
 #: Entries that go at once when there are too many, as a share.
 _ROOM: Final = 0.1
+
+
+class Table(Protocol):
+    """What is filled from the topic; called by one thread."""
+
+    def apply(self, key: bytes, context: ClinicalContext | None) -> None:
+        """Take the newest word of a key; ``None`` removes it."""
+        ...
+
+    def keep_only(self, keys: Collection[bytes]) -> None:
+        """A reading from the beginning is at its end, and found these keys."""
+        ...
 
 
 class ScheduledOrders:
@@ -95,13 +107,13 @@ class ScheduledOrders:
 
 
 def _last_date(context: ClinicalContext) -> str:
-    """Start of the last scheduled step (DA); empty without a worklist item."""
-    steps = () if context.worklist is None else context.worklist.steps
+    """Start of the last scheduled step (DA); empty without a worklist item, and while the order is held."""
+    steps = () if context.worklist is None or context.order_status == "held" else context.worklist.steps
     return max((step.start_date for step in steps), default="")
 
 
 class ContextReader:
-    """Thread that keeps a table up to date.
+    """Thread that keeps tables up to date.
 
     Parameters
     ----------
@@ -111,15 +123,15 @@ class ContextReader:
         Decodes values.
     client_id
         Name of the process, seen in the broker's logs.
-    table
-        Takes what is read.
+    tables
+        Take what is read.
     """
 
-    def __init__(self, settings: KafkaSettings, codec: Codec, client_id: str, table: ScheduledOrders) -> None:
+    def __init__(self, settings: KafkaSettings, codec: Codec, client_id: str, *tables: Table) -> None:
         self._settings = settings
         self._codec = codec
         self._client_id = client_id
-        self._table = table
+        self._tables = tables
         self._stop = threading.Event()
         self._read = threading.Event()
         self._away = False
@@ -129,10 +141,6 @@ class ContextReader:
     def is_read(self) -> bool:
         """Whether the topic has been read to its end once."""
         return self._read.is_set()
-
-    def orders(self) -> list[ClinicalContext] | None:
-        """What is scheduled; ``None`` while that has not been read."""
-        return self._table.entries() if self.is_read else None
 
     def start(self) -> None:
         """Begin to read."""
@@ -159,7 +167,7 @@ class ContextReader:
                 self._missed(str(error))
                 self._stop.wait(_AGAIN_S)
             except Exception:
-                log.exception("the worklist could not be read")
+                log.exception("clinical.context could not be read")
                 self._stop.wait(_AGAIN_S)
 
     def _follow(self) -> None:
@@ -178,9 +186,10 @@ class ContextReader:
                     found.add(bytes_of(message.key()) or b"")
                     whole = not unread
                     if whole:
-                        self._table.keep_only(found)
+                        for table in self._tables:
+                            table.keep_only(found)
                         self._read.set()
-                        log.info("worklist read", extra=fields(orders=len(self._table.entries())))
+                        log.info("clinical context read", extra=fields(entries=len(found)))
         finally:
             consumer.close()
 
@@ -203,22 +212,44 @@ class ContextReader:
             return
         if self._away:
             self._away = False
-            log.info("worklist is followed again")
+            log.info("clinical.context is followed again")
         key, value = bytes_of(message.key()) or b"", bytes_of(message.value())
         try:
             context = None if value is None else self._codec.decode(value)
         except InvalidMessage:
             log.warning(
-                "an order cannot be decoded and is not in the worklist",
+                "an order or admission cannot be decoded and is left out",
                 extra=fields(topic=message.topic(), partition=message.partition(), offset=message.offset()),
             )
             return
-        self._table.apply(key, context if isinstance(context, ClinicalContext) else None)
+        for table in self._tables:
+            table.apply(key, context if isinstance(context, ClinicalContext) else None)
 
     def _missed(self, reason: str) -> None:
         """Say once that the table grows old."""
         if not self._away:
             self._away = True
             log.warning(
-                "Kafka is away: the worklist stays as it was", extra=fields(reason=reason, read=self.is_read)
+                "Kafka is away: orders and worklist stay as they were",
+                extra=fields(reason=reason, read=self.is_read),
             )
+
+
+class WorklistReader(ContextReader):
+    """Keeps the worklist up to date.
+
+    Parameters
+    ----------
+    settings, codec, client_id
+        See :class:`ContextReader`.
+    table
+        The worklist.
+    """
+
+    def __init__(self, settings: KafkaSettings, codec: Codec, client_id: str, table: ScheduledOrders) -> None:
+        super().__init__(settings, codec, client_id, table)
+        self._scheduled = table
+
+    def orders(self) -> list[ClinicalContext] | None:
+        """What is scheduled; ``None`` while that has not been read."""
+        return self._scheduled.entries() if self.is_read else None

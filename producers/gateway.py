@@ -24,7 +24,7 @@ import uvloop
 
 from producers.arrival import Arrivals
 from producers.audit_events import AuditEvents
-from producers.context_table import ContextReader, ScheduledOrders
+from producers.context_table import ScheduledOrders, WorklistReader
 from producers.dicomweb.app import create_app
 from producers.dicomweb.http_protocol import MAX_CONNECTIONS, BoundedHttp
 from producers.dimse.entity import application_entity, listen, workflow_services
@@ -85,7 +85,7 @@ def body(process: Process) -> None:
         )
         retention = _retention(settings, store, kafka, registry, process.instance)
         table = ScheduledOrders(settings.worklist_most, settings.worklist_keep_days, _today)
-        reader = ContextReader(kafka, codec_from(registry), process.instance, table)
+        reader = WorklistReader(kafka, codec_from(registry), process.instance, table)
         peers = PeerBook(settings.peers_file)
         workflow = workflow_services(settings, store, arrivals.promised, reader.orders, peers)
         try:
@@ -120,7 +120,7 @@ async def _serve(
     store: InstanceStore,
     arrivals: Arrivals,
     relay: Relay,
-    reader: ContextReader,
+    reader: WorklistReader,
     workflow: Workflow,
     peers: PeerBook,
     http_socket: socket.socket,

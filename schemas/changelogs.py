@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.topics import Priority
-from schemas.values import HintKind, SeriesContent, TaskReference
+from schemas.values import HintKind, SeriesContent, SeriesGeometry, TaskReference
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class AssemblyState:
 
     ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
     ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there. ``priority`` is as
-    decided last, ``tasks`` are those of the last revision.
+    decided last, ``tasks`` are those of the last revision, ``order_status`` is what they were told of the order.
+    ``partial_content`` is that of the last revision, if it had only the complete series of the study.
     """
 
     study_instance_uid: str
@@ -43,6 +44,9 @@ class AssemblyState:
     priority_reason: str | None = None
     rule_revision: str | None = None
     tasks: tuple[TaskReference, ...] = ()
+    order_status: str | None = None
+    partial_content: str | None = None
+    geometry: tuple[SeriesGeometry, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,9 @@ class Code:
 class SeriesContent:
     """What one series of a study holds; UIDs sorted.
 
-    ``orientation`` is axial, coronal, sagittal or oblique; ``slice_spacing_mm`` the mean distance of neighbouring
-    slices, ``position_range_mm`` the first and last one along the normal. ``image_types`` are the distinct values
-    of (0008,0008), each joined by backslashes.
+    ``orientation`` is axial, coronal, sagittal, oblique or, of slices of several, mixed; ``slice_spacing_mm`` the
+    mean distance of neighbouring slices, ``position_range_mm`` the first and last one along the normal.
+    ``image_types`` are the distinct values of (0008,0008), each joined by backslashes.
     """
 
     series_instance_uid: str
@@ -263,12 +263,21 @@ class TaskParameters:
 
 @dataclass(frozen=True)
 class TaskReference:
-    """A task that a study led to."""
+    """A task that a study led to; ``content`` is the same for the same images."""
 
     task_id: str
     model_name: str
     priority: Priority
     created_at: datetime
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class SeriesGeometry:
+    """Where the slices of a series lie: hundredths of a millimetre along the normal, each once and sorted."""
+
+    series_instance_uid: str
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,34 @@
 State machine of a study::
 
     unknown ──image──▶ open ──quiet | released | hard cap | operator──▶ ready (revision n)
-                        ▲                                                  │ duplicate, report: stays
-                        └────────────────── late image ────────────────────┘
+                     │  ▲                                                  │ duplicate, report: stays
+                     │  └────────── late image, order reinstated ──────────┘
+                     └──series silent──▶ revision n of the silent series; stays open
 
-Guarantee: every revision lists all instances that arrived before it; duplicates make no revision, and neither do
-objects that are not images or that this system made itself.
+Orders and admissions are joined whenever they come: to an open study, which may have to wait less, and to a
+finished one, whose tasks may have to be served sooner, held or cancelled.
+
+Guarantee: every revision of a whole study lists all instances that arrived before it; duplicates make no revision,
+and neither do objects that are not images or that this system made itself. A command for a task leaves in the
+transaction that notes it, so it is made once.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from dataclasses import replace
+from typing import Final, Protocol
 
 from schemas.codec import Codec
 from schemas.errors import InvalidMessage
-from schemas.events import ArrivalHint, AssemblyState, InstanceStored, StudyReady
+from schemas.events import ArrivalHint, AssemblyState, InstanceStored, ReadyReason, StudyReady
 from schemas.topics import Topic
 from streams.clock import Instant
+from streams.context import ContextTable, StudyKeys
+from streams.decided import Decided, redecide
+from streams.facts import Clinical
 from streams.partition import Change, Output, Received
+from streams.remembered import Remembered, StudyIndex
+from streams.routing import Routed
 from streams.rules import Rules
 from streams.study import PROMISES, Study
 
@@ -30,18 +39,20 @@ MAX_PROMISES: Final = 10_000
 #: Finished studies are looked through for forgotten ones so often, in seconds.
 SWEEP_S: Final = 600.0
 
-Decide = Callable[[StudyReady, Instant], list[Output]]
+#: So many studies are decided anew in one go; instances and timers have their turn between.
+REDECIDE_MOST: Final = 200
 
 
-class _Finished(NamedTuple):
-    packed: bytes
-    forget_at: float  # POSIX seconds
+class Routes(Protocol):
+    """What a ready study leads to; see :class:`streams.routing.Router`."""
+
+    def route(self, ready: StudyReady, clinical: Clinical, before: Decided, at: Instant) -> Routed:
+        """Decide about a revision."""
+        ...
 
 
 class Assembler:
     """Studies of one partition of ``imaging.instances``.
-
-    Finished studies are kept packed (about a tenth of the size of their Avro form) and opened on demand.
 
     Parameters
     ----------
@@ -49,8 +60,10 @@ class Assembler:
         Periods of completeness and retention.
     codec
         Packs finished studies.
-    decide
+    router
         What a ready study leads to.
+    contexts
+        What orders and admissions say.
     latest
         Changelog of the partition: key → value.
     at
@@ -58,14 +71,24 @@ class Assembler:
     """
 
     def __init__(
-        self, rules: Rules, codec: Codec, decide: Decide, latest: dict[bytes, bytes], at: Instant
+        self,
+        rules: Rules,
+        codec: Codec,
+        router: Routes,
+        contexts: ContextTable,
+        latest: dict[bytes, bytes],
+        at: Instant,
     ) -> None:
         self._rules = rules
         self._codec = codec
-        self._decide = decide
+        self._router = router
+        self._contexts = contexts
+        self._changes = contexts.changes()
         self._studies: dict[str, Study] = {}
         self._traces: dict[str, str] = {}
-        self._finished: dict[str, _Finished] = {}
+        self._finished = Remembered(codec, rules.remember_days * 86_400)
+        self._index = StudyIndex()
+        self._undecided: dict[str, None] = {}
         self._dirty: set[str] = set()
         self._promises: dict[str, ArrivalHint] = {}
         self._sweep = at.monotonic
@@ -75,10 +98,14 @@ class Assembler:
                 raise InvalidMessage(
                     f"{Topic.ASSEMBLY} holds a {type(state).__name__}: only the assembler may write it"
                 )
+            uid = state.study_instance_uid
+            self._index.put(StudyKeys(uid, state.accession_number, state.patient_key))
             if state.open:
-                self._studies[state.study_instance_uid] = self._restored(state, at)
+                self._studies[uid] = self._restored(state, at)
             else:
-                self._finished[state.study_instance_uid] = self._packed(state, value)
+                self._finished.add(state, value)
+            # an order may have come while nobody read it
+            self._undecided[uid] = None
 
     def accept(self, received: Received, at: Instant) -> None:
         """Take an instance or a hint in."""
@@ -104,6 +131,8 @@ class Assembler:
         promised = promise is not None and study.hint(promise, at)
         if study.add(instance, at) or promised:
             self._dirty.add(uid)
+        if self._index.put(study.keys):
+            study.clinical = self._contexts.join(study.keys)
 
     def _hint(self, hint: ArrivalHint, at: Instant) -> None:
         """A promise counts also before the first instance, and for what a finished study still lacks."""
@@ -126,32 +155,87 @@ class Assembler:
             del self._promises[next(iter(self._promises))]
 
     def _known(self, uid: str, at: Instant) -> Study:
-        finished = self._finished.get(uid)
-        if finished is None:
-            return Study(uid, self._rules.periods, self._rules.released_minimum_instances)
-        state = cast(AssemblyState, self._codec.decode(zlib.decompress(finished.packed)))
-        return self._restored(state, at)
+        state = self._finished.get(uid)
+        if state is not None:
+            return self._restored(state, at)
+        return Study(uid, self._rules.periods, self._rules.released_minimum_instances)
 
     def _restored(self, state: AssemblyState, at: Instant) -> Study:
-        return Study.restore(state, self._rules.periods, self._rules.released_minimum_instances, at)
+        study = Study.restore(state, self._rules.periods, self._rules.released_minimum_instances, at)
+        study.clinical = self._contexts.join(study.keys)
+        return study
 
     def due(self, behind: bool) -> float:
-        """When the next study counts as complete, or old ones are to be forgotten."""
-        return min((study.due(behind)[0] for study in self._studies.values()), default=float("inf"))
+        """When the next study or series counts as complete, or a changed order asks for another decision."""
+        ready_at = self._contexts.ready_at(float("-inf"))
+        if self._undecided or self._changes:
+            return ready_at
+        times = (min(study.due(behind)[0], study.series_due(behind)) for study in self._studies.values())
+        return max(min(times, default=float("inf")), ready_at)
 
     def wake(self, at: Instant, behind: bool) -> list[Output]:
-        """Revisions that are due, and what they lead to."""
-        outputs: list[Output] = []
+        """Revisions that are due and what they lead to, and commands for the tasks of changed orders."""
+        if self._contexts.ready_at(at.monotonic) > at.monotonic:
+            return []
+        outputs = self._redecide(at)
         for study in self._studies.values():
             when, reason = study.due(behind)
-            if when > at.monotonic:
-                continue
-            ready = study.complete(reason, at)
-            self._dirty.add(study.uid)
-            trace = self._traces.pop(study.uid, None)
-            made = [Output(Topic.STUDIES, study.uid, ready), *self._decide(ready, at)]
-            outputs += [Output(output.topic, output.key, output.event, trace) for output in made]
+            if when <= at.monotonic:
+                outputs += self._completed(study, reason, at)
+            elif study.series_due(behind) <= at.monotonic:
+                outputs += self._started(study, at)
         return outputs
+
+    def _completed(self, study: Study, reason: ReadyReason, at: Instant) -> list[Output]:
+        ready = study.complete(reason, at)
+        return self._told(study, ready, self._router.route(ready, study.clinical, study.decided, at))
+
+    def _started(self, study: Study, at: Instant) -> list[Output]:
+        """A revision of the silent series, if it leads to a task."""
+        ready = study.silent(at)
+        routed = self._router.route(ready, study.clinical, study.decided, at)
+        if not routed.new:
+            return []
+        study.started(ready)
+        return self._told(study, ready, routed)
+
+    def _told(self, study: Study, ready: StudyReady, routed: Routed) -> list[Output]:
+        study.decided = routed.decided
+        self._dirty.add(study.uid)
+        trace = self._traces.get(study.uid)
+        made = (Output(Topic.STUDIES, study.uid, ready), *routed.outputs)
+        return [replace(output, traceparent=trace) for output in made]
+
+    def _redecide(self, at: Instant) -> list[Output]:
+        """Commands that new words about orders lead to, for some studies at a time."""
+        if self._changes:
+            self._undecided.update(dict.fromkeys(self._index.affected(self._changes.take())))
+        outputs: list[Output] = []
+        for uid in [*self._undecided][:REDECIDE_MOST]:
+            del self._undecided[uid]
+            outputs += self._redecided(uid, at)
+        return outputs
+
+    def _redecided(self, uid: str, at: Instant) -> list[Output]:
+        keys = self._index.keys_of(uid)
+        if keys is None:
+            return []
+        clinical = self._contexts.join(keys)
+        study = self._studies.get(uid)
+        if study is None:
+            if not self._finished.may_change(uid, clinical):
+                return []
+            study = self._known(uid, at)
+        study.clinical = clinical
+        told = redecide(uid, study.decided, self._rules.decide(study.facts), clinical, self._rules, at)
+        if told is None:
+            return []
+        study.decided = told.decided
+        if told.again:
+            study.reopen(at)
+        self._studies[uid] = study
+        self._dirty.add(uid)
+        return [Output(Topic.COMMANDS, command.task_id, command) for command in told.commands]
 
     def changes(self, at: Instant) -> list[Change]:
         """Studies that changed, and tombstones of those that are remembered no longer."""
@@ -159,7 +243,7 @@ class Assembler:
         self._dirty.clear()
         for change in changed:
             if change.state is not None and not change.state.open:
-                self._finished[change.key] = self._packed(change.state, self._codec.encode(change.state))
+                self._finished.add(change.state, self._codec.encode(change.state))
         for uid in [uid for uid, study in self._studies.items() if not study.open]:
             del self._studies[uid]
             self._traces.pop(uid, None)
@@ -169,19 +253,11 @@ class Assembler:
         if at.monotonic < self._sweep:
             return []
         self._sweep = at.monotonic + SWEEP_S
-        now = at.utc.timestamp()
-        old = [
-            uid
-            for uid, finished in self._finished.items()
-            if finished.forget_at <= now and uid not in self._studies
-        ]
+        old = [uid for uid in self._finished.old(at.utc.timestamp()) if uid not in self._studies]
         for uid in old:
-            del self._finished[uid]
+            self._finished.forget(uid)
+            self._index.remove(uid)
         return [Change(uid, None) for uid in old]
-
-    def _packed(self, state: AssemblyState, value: bytes) -> _Finished:
-        forget_at = state.opened_at.timestamp() + self._rules.remember_days * 86_400
-        return _Finished(zlib.compress(value, 1), forget_at)
 
     def committable(self, position: int) -> int:
         """Everything accepted is in the changelog."""

@@ -1,17 +1,19 @@
 """Failed task with a ``not_before`` → the same task on its priority topic when the time has come.
 
 Tasks of a partition are forwarded in order: one that waits holds back those behind it, by the difference of two
-waits at most. Guarantee: the offset of a task moves in the transaction that forwards it, so a task that waits is
-neither lost by a restart nor forwarded twice.
+waits at most. So a task that waits for the hours of its class does not wait here: it goes on at once, and whoever
+runs it keeps it until they begin. Guarantee: the offset of a task moves in the transaction that forwards it, so a
+task that waits is neither lost by a restart nor forwarded twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceTask
-from schemas.topics import TASK_TOPICS, Topic
+from schemas.topics import TASK_TOPICS, Priority, Topic
 from streams.clock import Instant
 from streams.partition import Change, Output, Received
 from streams.routing import queued
@@ -21,9 +23,16 @@ LONGEST_WAIT_S: Final = 60.0
 
 
 class RetryScheduler:
-    """Waiting tasks of one partition of the workers' retry topic."""
+    """Waiting tasks of one partition of the workers' retry topic.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    windowed
+        Classes that may have to wait for their hours.
+    """
+
+    def __init__(self, windowed: Collection[Priority] = ()) -> None:
+        self._windowed = windowed
         self._held: list[tuple[float, int, InferenceTask, str | None]] = []
 
     def accept(self, received: Received, at: Instant) -> None:
@@ -32,6 +41,8 @@ class RetryScheduler:
         if not isinstance(task, InferenceTask):
             raise InvalidMessage(f"a {type(task).__name__} does not belong on the workers' retry topic")
         wait_s = 0.0 if task.not_before is None else (task.not_before - at.utc).total_seconds()
+        if wait_s > LONGEST_WAIT_S and task.priority in self._windowed:
+            wait_s = 0.0
         due = at.monotonic + min(max(wait_s, 0.0), LONGEST_WAIT_S)
         self._held.append((due, received.offset, task, received.traceparent))
 

@@ -1,20 +1,41 @@
-"""Study that is ready → one inference task per model that wants it, or an audit event that says why there is none.
+"""Study that is ready → a decision for each route: an inference task, or the reasons why there is none.
 
-Pure. The task ids are made from study, revision and model, so the same revision always makes the same tasks.
+Pure. The task ids are made from study, revision and model, so the same revision always makes the same tasks. A
+study for which nothing runs leads to an audit event, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from schemas import ids
-from schemas.events import AuditEvent, InferenceTask, SeriesContent, StudyReady, TaskState, TaskStatus
+from schemas.events import (
+    AuditEvent,
+    EligibilityDecision,
+    InferenceTask,
+    SeriesContent,
+    StudyReady,
+    TaskReference,
+    TaskState,
+    TaskStatus,
+)
 from schemas.topics import TASK_TOPICS, Topic
 from streams.clock import Instant
+from streams.decided import Decided, obey_order, superseded, upgrade
+from streams.eligibility import assess
+from streams.facts import CANCELLED, Clinical, Facts
 from streams.partition import Output
-from streams.rules import Facts, Route, Rules
-from streams.sop_classes import is_image
+from streams.rules import Decision, Route, Rules
+from streams.series import content_id
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What a ready study led to; ``new`` says whether a task is among it that did not run before."""
+
+    outputs: tuple[Output, ...]
+    decided: Decided
+    new: bool
 
 
 @dataclass(frozen=True)
@@ -33,13 +54,120 @@ class Router:
     site: str
     node: str
 
-    def outputs(self, ready: StudyReady, at: Instant) -> list[Output]:
-        """Tasks on their priority topics, each with its first status; without a route, an audit event."""
-        tasks = tasks_for(ready, self.rules, at)
-        if not tasks:
-            return [Output(Topic.AUDIT, self.site, self._not_routed(ready, at))]
-        outputs = [Output(TASK_TOPICS[task.priority], task.study_instance_uid, task) for task in tasks]
-        return outputs + [Output(Topic.STATUS, task.task_id, queued(task, at)) for task in tasks]
+    def route(self, ready: StudyReady, clinical: Clinical, before: Decided, at: Instant) -> Routed:
+        """Decide about a revision.
+
+        Parameters
+        ----------
+        ready
+            The study, or its complete series.
+        clinical
+            What orders and admissions say about it.
+        before
+            The decision about the revision before. If that, or this one, has only the complete series, a model
+            that would see the same images again does not run again.
+        at
+            Now.
+        """
+        decision = before.at_least(self.rules.decide(facts_of(ready).given(clinical)))
+        in_parts = before.partial_content is not None or not ready.complete
+        started = {task.model_name: task for task in before.tasks} if in_parts else {}
+        tasks: list[InferenceTask] = []
+        references: list[TaskReference] = []
+        verdicts: list[EligibilityDecision] = []
+        for route in self.rules.routes:
+            if not ready.complete and route.waits_for_all:
+                continue
+            assessment = assess(ready, route, clinical, self.site)
+            reference = None
+            if assessment.series is not None:
+                reference = _same(started.get(route.model), assessment.series)
+                if reference is None:
+                    task = self._task(ready, route, assessment.series, decision, clinical, at)
+                    tasks.append(task)
+                    reference = _reference(task, assessment.series)
+                references.append(reference)
+            if reference is not None or ready.complete:
+                verdicts.append(self._verdict(ready, route, assessment.series, assessment.reasons, reference, at))
+        decided = Decided(
+            decision.priority,
+            decision.reason,
+            self.rules.revision,
+            tuple(references),
+            # new tasks of an order on hold are told so, like those before them
+            CANCELLED if clinical.order_status == CANCELLED else None,
+            None if ready.complete else content_id(*ready.series),
+        )
+        uid = ready.study_instance_uid
+        outputs = [Output(TASK_TOPICS[task.priority], uid, task) for task in tasks]
+        outputs += [Output(Topic.STATUS, task.task_id, queued(task, at)) for task in tasks]
+        outputs += [Output(Topic.ELIGIBILITY, uid, verdict) for verdict in verdicts]
+        if not references and ready.complete:
+            outputs.append(Output(Topic.AUDIT, self.site, self._not_routed(ready, at)))
+        decided, orders = obey_order(uid, decided, clinical, at)
+        decided, upgrades = upgrade(uid, decided, decision, self.rules, at)
+        commands = (*superseded(uid, before, decided, at), *orders, *upgrades)
+        outputs += [Output(Topic.COMMANDS, command.task_id, command) for command in commands]
+        return Routed(tuple(outputs), decided, bool(tasks))
+
+    def _task(
+        self,
+        ready: StudyReady,
+        route: Route,
+        series: SeriesContent,
+        decision: Decision,
+        clinical: Clinical,
+        at: Instant,
+    ) -> InferenceTask:
+        task_id = ids.task_id(ready.study_instance_uid, ready.revision, route.model)
+        times = self.rules.times(decision, at.utc)
+        age = clinical.patient_age_years if ready.patient_age_years is None else ready.patient_age_years
+        return InferenceTask(
+            event_id=ids.event_id("inference-task", task_id, 1),
+            occurred_at=at.utc,
+            task_id=task_id,
+            study_instance_uid=ready.study_instance_uid,
+            revision=ready.revision,
+            model_name=route.model,
+            priority=decision.priority,
+            priority_reason=decision.reason,
+            rule_revision=self.rules.revision,
+            created_at=at.utc,
+            deadline=times.deadline,
+            retrieve_url=ready.retrieve_url,
+            series=(series,),
+            not_before=times.not_before,
+            accession_number=ready.accession_number,
+            patient_key=ready.patient_key,
+            patient_age_years=age,
+            useful_until=times.useful_until,
+            indication=clinical.indication,
+            partial=not ready.complete,
+        )
+
+    def _verdict(
+        self,
+        ready: StudyReady,
+        route: Route,
+        series: SeriesContent | None,
+        reasons: tuple[str, ...],
+        reference: TaskReference | None,
+        at: Instant,
+    ) -> EligibilityDecision:
+        # a revision that is said twice, by its series and as a whole, has two decisions
+        parts = ("series",) if not ready.complete else ()
+        return EligibilityDecision(
+            event_id=ids.event_id("eligibility", ready.study_instance_uid, ready.revision, route.model, *parts),
+            occurred_at=at.utc,
+            study_instance_uid=ready.study_instance_uid,
+            revision=ready.revision,
+            model_name=route.model,
+            eligible=series is not None,
+            reasons=reasons,
+            rule_revision=self.rules.revision,
+            series_instance_uid=None if series is None else series.series_instance_uid,
+            task_id=None if reference is None else reference.task_id,
+        )
 
     def _not_routed(self, ready: StudyReady, at: Instant) -> AuditEvent:
         """Application Activity (DCM 110100, PS3.16 CID 400): the study was looked at and nothing will run."""
@@ -59,57 +187,17 @@ class Router:
         )
 
 
-def tasks_for(ready: StudyReady, rules: Rules, at: Instant) -> tuple[InferenceTask, ...]:
-    """One task per route that takes a series of the study, in the order of the routes."""
-    decision = rules.decide(facts_of(ready))
-    deadline = at.utc + timedelta(seconds=rules.deadlines_s.of(decision.priority))
-    tasks = []
-    for route in rules.routes:
-        series = chosen_series(ready, route)
-        if series is None:
-            continue
-        task_id = ids.task_id(ready.study_instance_uid, ready.revision, route.model)
-        tasks.append(
-            InferenceTask(
-                event_id=ids.event_id("inference-task", task_id, 1),
-                occurred_at=at.utc,
-                task_id=task_id,
-                study_instance_uid=ready.study_instance_uid,
-                revision=ready.revision,
-                model_name=route.model,
-                priority=decision.priority,
-                priority_reason=decision.reason,
-                rule_revision=rules.revision,
-                created_at=at.utc,
-                deadline=deadline,
-                retrieve_url=ready.retrieve_url,
-                series=(series,),
-                accession_number=ready.accession_number,
-            )
-        )
-    return tuple(tasks)
+def _same(started: TaskReference | None, series: SeriesContent) -> TaskReference | None:
+    """The task that sees exactly these images already."""
+    return started if started is not None and started.content == content_id(series) else None
 
 
-def chosen_series(ready: StudyReady, route: Route) -> SeriesContent | None:
-    """Series that a route takes: the one with most instances; of equals, the lowest UID."""
-    if not route.study_description.passes(ready.study_description):
-        return None
-    taken = [series for series in ready.series if _takes(route, series)]
-    return min(taken, key=lambda item: (-len(item.sop_instance_uids), item.series_instance_uid), default=None)
-
-
-def _takes(route: Route, series: SeriesContent) -> bool:
-    return (
-        is_image(series.sop_class_uid)
-        and route.takes_modality(series.modality)
-        and len(series.sop_instance_uids) >= route.minimum_instances
-        and route.body_part.passes(series.body_part_examined)
-        and route.series_description.passes(series.series_description)
-    )
+def _reference(task: InferenceTask, series: SeriesContent) -> TaskReference:
+    return TaskReference(task.task_id, task.model_name, task.priority, task.created_at, content_id(series))
 
 
 def facts_of(ready: StudyReady) -> Facts:
-    """What the rules look at."""
+    """What the images tell the rules."""
     return Facts(
         modality=frozenset(series.modality for series in ready.series if series.modality),
         body_part=frozenset(series.body_part_examined for series in ready.series if series.body_part_examined),
@@ -117,6 +205,7 @@ def facts_of(ready: StudyReady) -> Facts:
         calling_ae_title=ready.calling_ae_title,
         called_ae_title=ready.called_ae_title,
         requested_procedure_priority=ready.requested_procedure_priority,
+        age_years=ready.patient_age_years,
     )
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from schemas.errors import ConfigurationError
+from streams.criteria import TAG
 from streams.rules import Rules
 
 DEFAULT_FILE: Final = Path(__file__).parent / "rules.yaml"
@@ -70,12 +71,13 @@ def _said(problem: Any) -> str:
 def _place(document: yaml.Node | None, location: tuple[int | str, ...]) -> tuple[str, int]:
     """Dotted path and 1-based line of the deepest node of a location that the file has."""
     node, line = document, 1
-    for part in location:
+    named = [part for part in location if not str(part).startswith(TAG)]
+    for part in named:
         child = _child(node, part)
         if child is None:
             break
         line, node = child
-    return ".".join(str(part) for part in location), line
+    return ".".join(str(part) for part in named), line
 
 
 def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:

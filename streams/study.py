@@ -5,12 +5,15 @@ Pure and without IO. The content does not depend on the order in which instances
 Two kinds of hint: who made or holds the whole study promises how many instances it has, and the study is settled
 once so many are here; the end of an association only says that one sender has sent what it had, and counts only
 while nothing more is promised. A promise that is not kept shortens no wait, and lengthens none.
+
+Where the rules say so, series that have fallen silent make a revision of their own while others still arrive; the
+whole study makes the next one, unless it holds no image more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -21,15 +24,16 @@ from schemas.events import (
     HintKind,
     InstanceStored,
     ReadyReason,
-    SeriesContent,
     StudyReady,
 )
 from streams.clock import Instant
-from streams.rules import Facts, Periods
+from streams.context import StudyKeys
+from streams.decided import Decided
+from streams.facts import NOTHING, Clinical, Facts
+from streams.rules import Periods
+from streams.series import Series, content_id, either
 from streams.sop_classes import is_image
-
-#: Most urgent first (PS3.3 C.4.11, (0040,1003) Requested Procedure Priority).
-_URGENCY: Final = ("STAT", "HIGH", "MEDIUM", "ROUTINE", "LOW")
+from streams.urgency import most_urgent
 
 #: Hints that promise a number of instances of the study, whoever sends them.
 PROMISES: Final = {
@@ -37,15 +41,6 @@ PROMISES: Final = {
     HintKind.INSTANCE_AVAILABILITY: ReadyReason.INSTANCE_AVAILABILITY,
     HintKind.STORAGE_COMMITMENT: ReadyReason.STORAGE_COMMITMENT,
 }
-
-
-@dataclass
-class _Series:
-    modality: str | None = None
-    sop_class_uid: str = ""
-    description: str | None = None
-    body_part: str | None = None
-    instances: set[str] = field(default_factory=set)
 
 
 class Study:
@@ -59,16 +54,28 @@ class Study:
         Periods of completeness for the facts of a study.
     minimum_for_release
         A release of an association that brought fewer instances does not shorten the wait.
+
+    Attributes
+    ----------
+    clinical
+        What orders and admissions say; of this process only.
+    decided
+        What was decided about it last.
     """
 
     def __init__(self, uid: str, periods_of: Callable[[Facts], Periods], minimum_for_release: int) -> None:
         self.uid = uid
         self.revision = 0
         self.open = False
+        self.decided = Decided()
+        self._clinical = NOTHING
+        self._patient_key: str | None = None
+        self._age_years: float | None = None
+        self._all_quality_control = True
         self._periods_of = periods_of
         self._minimum_for_release = minimum_for_release
         self._periods: Periods | None = None
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, Series] = {}
         self._source: tuple[str, str] | None = None
         self._first_at: datetime | None = None
         self._last_at: datetime | None = None
@@ -97,14 +104,14 @@ class Study:
         study._opened_at, study._hint, study._hint_at = state.opened_at, state.hint, state.hint_at
         if state.expected_count is not None and state.expected_by is not None:
             study._expected = state.expected_count, state.expected_by
+        shapes = {shape.series_instance_uid: shape for shape in state.geometry}
         for series in state.series:
-            study._series[series.series_instance_uid] = _Series(
-                series.modality,
-                series.sop_class_uid,
-                series.series_description,
-                series.body_part_examined,
-                set(series.sop_instance_uids),
-            )
+            uid = series.series_instance_uid
+            study._series[uid] = Series.restore(series, shapes.get(uid), at.monotonic)
+            study._series[uid].considered = not state.open
+        study._patient_key, study._age_years = state.patient_key, state.patient_age_years
+        study._all_quality_control = state.quality_control
+        study.decided = Decided.of(state)
         study._opened = at.monotonic - max(0.0, (at.utc - state.opened_at).total_seconds())
         study._active = study._hinted = study._restored = at.monotonic
         return study
@@ -121,11 +128,15 @@ class Study:
         if instance.association_id is not None:
             self._associations[instance.association_id] = self._associations.get(instance.association_id, 0) + 1
         self._active = at.monotonic
-        series = self._series.setdefault(instance.series_instance_uid, _Series())
-        if instance.sop_instance_uid in series.instances and (self.open or not instance.replaces):
+        series = self._series.setdefault(instance.series_instance_uid, Series())
+        known = instance.sop_instance_uid in series.instances
+        partial = self.decided.partial_content is not None
+        if known and not (instance.replaces and (partial or not self.open)):
             return False
-        series.instances.add(instance.sop_instance_uid)
-        self._describe(series, instance)
+        if known and partial:
+            self._forget_content()
+        series.add(instance, at.monotonic)
+        self._describe(instance)
         self._hint = self._hint_at = None
         if self._opened_at is None or (not self.open and is_image(instance.sop_class_uid)):
             self._opened, self._opened_at = at.monotonic, at.utc
@@ -133,22 +144,23 @@ class Study:
         self._keep_promise(at)
         return True
 
-    def _describe(self, series: _Series, instance: InstanceStored) -> None:
-        series.modality = _either(series.modality, instance.modality)
-        series.description = _either(series.description, instance.series_description)
-        series.body_part = _either(series.body_part, instance.body_part_examined)
-        series.sop_class_uid = min(
-            filter(None, (series.sop_class_uid, instance.sop_class_uid)),
-            key=lambda uid: (not is_image(uid), uid),
-            default="",
-        )
+    def _forget_content(self) -> None:
+        """Images of a revision have other content now: what it started is not the same any more."""
+        tasks = tuple(replace(task, content=None) for task in self.decided.tasks)
+        self.decided = replace(self.decided, tasks=tasks, partial_content="")
+
+    def _describe(self, instance: InstanceStored) -> None:
         source = (instance.gateway, _study_url(instance.retrieve_url))
         self._source = source if self._source is None else min(self._source, source)
         self._first_at = min(self._first_at or instance.occurred_at, instance.occurred_at)
         self._last_at = max(self._last_at or instance.occurred_at, instance.occurred_at)
         for name in _STUDY_TEXTS:
-            choose = _more_urgent if name == "requested_procedure_priority" else _either
-            self._texts[name] = choose(self._texts[name], getattr(instance, name))
+            texts = (self._texts[name], getattr(instance, name))
+            self._texts[name] = most_urgent(texts) if name == "requested_procedure_priority" else either(*texts)
+        self._patient_key = either(self._patient_key, instance.patient_key)
+        ages = [age for age in (self._age_years, instance.patient_age_years) if age is not None]
+        self._age_years = min(ages, default=None)
+        self._all_quality_control = self._all_quality_control and instance.quality_control
         self._periods = None
 
     def hint(self, hint: ArrivalHint, at: Instant) -> bool:
@@ -201,16 +213,39 @@ class Study:
         return sum(len(series.instances) for series in self._series.values())
 
     @property
+    def keys(self) -> StudyKeys:
+        """By what orders and admissions are joined."""
+        return StudyKeys(self.uid, self._texts["accession_number"], self._patient_key)
+
+    @property
+    def clinical(self) -> Clinical:
+        """What orders and admissions say."""
+        return self._clinical
+
+    @clinical.setter
+    def clinical(self, said: Clinical) -> None:
+        if said != self._clinical:
+            self._clinical, self._periods = said, None
+
+    @property
     def facts(self) -> Facts:
         """What the rules look at."""
-        return Facts(
+        facts = Facts(
             modality=frozenset(series.modality for series in self._series.values() if series.modality),
             body_part=frozenset(series.body_part for series in self._series.values() if series.body_part),
             study_description=self._texts["study_description"],
             calling_ae_title=self._texts["calling_ae_title"],
             called_ae_title=self._texts["called_ae_title"],
             requested_procedure_priority=self._texts["requested_procedure_priority"],
+            age_years=self._age_years,
         )
+        return facts.given(self._clinical)
+
+    @property
+    def _waits(self) -> Periods:
+        if self._periods is None:
+            self._periods = self._periods_of(self.facts)
+        return self._periods
 
     def due(self, behind: bool) -> tuple[float, ReadyReason]:
         """When and why the study counts as complete, unless more arrives.
@@ -228,9 +263,7 @@ class Study:
         """
         if not self.open:
             return float("inf"), ReadyReason.QUIET
-        if self._periods is None:
-            self._periods = self._periods_of(self.facts)
-        periods = self._periods
+        periods = self._waits
         if behind:
             return max(self._opened, self._restored) + periods.hard_cap_s, ReadyReason.HARD_CAP
         if self._hint is HintKind.OPERATOR:
@@ -243,17 +276,57 @@ class Study:
             return quiet, ReadyReason.QUIET
         return quiet, PROMISES.get(self._hint, ReadyReason.ASSOCIATION_RELEASED)
 
+    def series_due(self, behind: bool) -> float:
+        """Monotonic seconds at which a series may start before its study is complete; infinity if none may."""
+        quiet_s = self._waits.series_quiet_s if self.open and not behind else None
+        if quiet_s is None:
+            return float("inf")
+        waiting = [one.active for one in self._series.values() if one.is_image and not one.considered]
+        return min(waiting, default=float("inf")) + quiet_s
+
+    def silent(self, at: Instant) -> StudyReady:
+        """The next revision as it would be with the series that have fallen silent; they are considered now."""
+        until = at.monotonic - (self._waits.series_quiet_s or 0.0)
+        silent = {uid for uid, one in self._series.items() if one.is_image and one.active <= until}
+        for uid in silent:
+            self._series[uid].considered = True
+        ready = self._ready(self.revision + 1, ReadyReason.SERIES, at)
+        content = tuple(series for series in ready.series if series.series_instance_uid in silent)
+        count = sum(len(series.sop_instance_uids) for series in content)
+        return replace(ready, series=content, instance_count=count, complete=False)
+
+    def started(self, ready: StudyReady) -> None:
+        """The revision of silent series is known now; the study goes on."""
+        self.revision = ready.revision
+
     def complete(self, reason: ReadyReason, at: Instant) -> StudyReady:
-        """Close the study and make its next revision known."""
-        self.revision += 1
+        """Close the study and make its next revision known.
+
+        When the last revision was of silent series, and there is no image beside theirs, it is that revision that
+        becomes known as the complete study.
+        """
         self.open = False
         self._hint = self._hint_at = None
+        ready = self._ready(self.revision + 1, reason, at)
+        if self.decided.partial_content == content_id(*ready.series):
+            again = ids.event_id("study-ready", self.uid, self.revision, "complete")
+            return replace(ready, revision=self.revision, event_id=again)
+        self.revision += 1
+        return ready
+
+    def reopen(self, at: Instant) -> None:
+        """Make the next revision at once, with what is there."""
+        self.open = True
+        self._opened, self._opened_at = at.monotonic, at.utc
+        self._hint, self._hint_at, self._hinted = HintKind.OPERATOR, at.utc, at.monotonic
+
+    def _ready(self, revision: int, reason: ReadyReason, at: Instant) -> StudyReady:
         state = self.state()
         return StudyReady(
-            event_id=ids.event_id("study-ready", self.uid, self.revision),
+            event_id=ids.event_id("study-ready", self.uid, revision),
             occurred_at=at.utc,
             study_instance_uid=self.uid,
-            revision=self.revision,
+            revision=revision,
             reason=reason,
             gateway=state.gateway,
             retrieve_url=state.retrieve_url,
@@ -266,6 +339,9 @@ class Study:
             study_description=self._texts["study_description"],
             accession_number=self._texts["accession_number"],
             requested_procedure_priority=self._texts["requested_procedure_priority"],
+            patient_key=self._patient_key,
+            patient_age_years=self._age_years,
+            quality_control=state.quality_control,
         )
 
     def state(self) -> AssemblyState:
@@ -284,7 +360,7 @@ class Study:
             open=self.open,
             gateway=self._source[0],
             retrieve_url=self._source[1],
-            series=tuple(_content(uid, series) for uid, series in sorted(self._series.items())),
+            series=tuple(series.content(uid) for uid, series in sorted(self._series.items())),
             first_instance_at=self._first_at,
             last_instance_at=self._last_at,
             opened_at=self._opened_at,
@@ -297,6 +373,16 @@ class Study:
             study_description=self._texts["study_description"],
             accession_number=self._texts["accession_number"],
             requested_procedure_priority=self._texts["requested_procedure_priority"],
+            patient_key=self._patient_key,
+            patient_age_years=self._age_years,
+            quality_control=self._all_quality_control,
+            priority=self.decided.priority,
+            priority_reason=self.decided.reason,
+            rule_revision=self.decided.rule_revision,
+            tasks=self.decided.tasks,
+            order_status=self.decided.order_status,
+            partial_content=self.decided.partial_content,
+            geometry=tuple(filter(None, (series.shape(uid) for uid, series in sorted(self._series.items())))),
         )
 
 
@@ -309,30 +395,6 @@ _STUDY_TEXTS: Final = (
 )
 
 
-def _content(uid: str, series: _Series) -> SeriesContent:
-    return SeriesContent(
-        series_instance_uid=uid,
-        modality=series.modality,
-        sop_class_uid=series.sop_class_uid,
-        series_description=series.description,
-        body_part_examined=series.body_part,
-        sop_instance_uids=tuple(sorted(series.instances)),
-    )
-
-
 def _study_url(instance_url: str) -> str:
     """WADO-RS study URL of an instance's (PS3.18 10.4.1)."""
     return instance_url.partition("/series/")[0]
-
-
-def _either(one: str | None, other: str | None) -> str | None:
-    """The text that is there; of two, the lower, so that the order of arrival does not matter."""
-    return min(filter(None, (one, other)), default=None)
-
-
-def _more_urgent(one: str | None, other: str | None) -> str | None:
-    def rank(text: str) -> tuple[int, str]:
-        term = text.strip().upper()
-        return (_URGENCY.index(term) if term in _URGENCY else len(_URGENCY), text)
-
-    return min(filter(None, (one, other)), key=rank, default=None)

@@ -6,40 +6,29 @@ Secrets are never part of it: it names the environment variable or the file that
 from __future__ import annotations
 
 import re
-from datetime import time, timedelta
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
 
+from producers.clock_time import ClockTime
 from producers.dimse.peers import AeTitle
 from producers.poller.pace import Hours
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{1,16}$")]
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
-_CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _WEB_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
-
-
-def _clock_time(value: Any) -> Any:
-    """YAML 1.1 reads 20:00 as the number 1200, in base 60: the minutes since midnight."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
-        return time(value // 60, value % 60)
-    matched = _CLOCK.fullmatch(value) if isinstance(value, str) else None
-    if matched is None:
-        raise ValueError('give a time of day such as "20:00"')
-    return time(int(matched[1]), int(matched[2]))
 
 
 def _web_url(text: str) -> str:
@@ -49,7 +38,6 @@ def _web_url(text: str) -> str:
 
 
 WebUrl = Annotated[str, AfterValidator(_web_url)]
-ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 
 
 class _Part(BaseModel):

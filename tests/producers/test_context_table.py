@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from producers.context_table import ContextReader, ScheduledOrders
+from producers.context_table import ScheduledOrders, WorklistReader
 from producers.kafka import EventPublisher
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
@@ -68,9 +68,9 @@ def test_of_too_many_the_first_go(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @contextmanager
-def reading(settings: KafkaSettings) -> Iterator[ContextReader]:
+def reading(settings: KafkaSettings) -> Iterator[WorklistReader]:
     name = f"reader-{random.randrange(10**9)}"
-    reader = ContextReader(settings, Codec(), name, ScheduledOrders(100_000, 3650, lambda: TODAY))
+    reader = WorklistReader(settings, Codec(), name, ScheduledOrders(100_000, 3650, lambda: TODAY))
     reader.start()
     yield reader
     reader.close()

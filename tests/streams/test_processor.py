@@ -23,12 +23,11 @@ from schemas.topics import STREAMS_GROUP, WORKER_GROUP, Topic, dlq_topic, retry_
 from streams.assignment import require_equal_partitions
 from streams.partition import Source
 from streams.retry import RetryScheduler
-from streams.routing import tasks_for
-from streams.rules_file import DEFAULT_FILE, load_rules
+from streams.rules_file import DEFAULT_FILE
 from tests.services import kafka_broker, wait_for
 from tests.streams.running import Seen, Sender, processor
-from tests.streams.samples import at, hint, instance, new_study
-from tests.streams.test_routing import series, study
+from tests.streams.samples import hint, instance, new_study
+from tests.streams.test_routing import series, study, tasks_for
 
 pytestmark = pytest.mark.integration
 
@@ -187,7 +186,7 @@ def test_what_cannot_be_understood_is_put_aside_and_the_rest_goes_on(kafka: str,
 def test_a_failed_task_comes_back_on_its_priority_topic_when_it_is_due(kafka: str, tmp_path: Path) -> None:
     uid = new_study()
     ready = replace(study(series(1, 20)), study_instance_uid=uid)
-    first = tasks_for(ready, load_rules(), at(0))[0]
+    first = tasks_for(ready)[0]
     due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15)
     again = replace(first, attempt=2, not_before=due, excluded_nodes=("node-1",))
     sender = Sender(kafka)

@@ -10,13 +10,12 @@ from schemas.events import InferenceTask, TaskState, TaskStatus
 from schemas.topics import Priority, Topic
 from streams.partition import Received
 from streams.retry import RetryScheduler
-from streams.routing import tasks_for
 from tests.streams.samples import START, at, instance
-from tests.streams.test_routing import RULES, series, study
+from tests.streams.test_routing import series, study, tasks_for
 
 
 def task(attempt: int, wait_s: float | None) -> InferenceTask:
-    made = tasks_for(study(series(1, 20), requested_procedure_priority="STAT"), RULES, at(0))[0]
+    made = tasks_for(study(series(1, 20), requested_procedure_priority="STAT"))[0]
     not_before = None if wait_s is None else START + timedelta(seconds=wait_s)
     return replace(made, attempt=attempt, not_before=not_before, excluded_nodes=("node-1",))
 
@@ -50,6 +49,18 @@ def test_a_clock_that_is_wrong_delays_a_task_by_a_minute_at_most(wait_s: float |
     scheduler = RetryScheduler()
     scheduler.accept(Received(task(2, wait_s), 0), at(0))
     assert scheduler.due(behind=False) == at(due_s).monotonic
+
+
+def test_a_task_that_waits_for_its_hours_holds_nothing_back() -> None:
+    scheduler = RetryScheduler({Priority.P4_ROUTINE})
+    waits = replace(task(2, 9 * 3600), priority=Priority.P4_ROUTINE)
+    scheduler.accept(Received(waits, 7), at(0))
+    (forwarded, _) = scheduler.wake(at(0), False)
+    assert (forwarded.topic, forwarded.event) == (Topic.TASKS_P4, waits)
+    assert not scheduler.blocked
+    # a retry of the same class waits as ever
+    scheduler.accept(Received(replace(waits, not_before=START + timedelta(seconds=5)), 8), at(0))
+    assert scheduler.due(behind=False) == at(5).monotonic
 
 
 def test_an_event_of_another_kind_is_refused() -> None:

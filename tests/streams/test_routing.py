@@ -5,15 +5,27 @@ from datetime import timedelta
 
 from schemas import ids
 from schemas.codec import Codec
-from schemas.events import AuditEvent, InferenceTask, ReadyReason, SeriesContent, StudyReady, TaskState, TaskStatus
+from schemas.events import (
+    AuditEvent,
+    EligibilityDecision,
+    InferenceTask,
+    ReadyReason,
+    SeriesContent,
+    StudyReady,
+    TaskState,
+    TaskStatus,
+)
 from schemas.topics import Priority, Topic
-from streams.routing import Router, tasks_for
+from streams.decided import Decided
+from streams.facts import NOTHING, Clinical
+from streams.partition import Output
+from streams.routing import Router
+from streams.rules import Rules
 from streams.rules_file import DEFAULT_FILE, load_rules, parse_rules
 from tests.streams.samples import MR, SEG, START, at
 
 RULES = load_rules()
 STUDY = "2.25.7"
-ROUTER = Router(RULES, "site-1", "node-1")
 
 
 def series(number: int, count: int, **more: object) -> SeriesContent:
@@ -41,8 +53,21 @@ def study(*content: SeriesContent, **more: object) -> StudyReady:
     return replace(ready, **more)  # type: ignore[arg-type] # forwarded as is
 
 
+def routed(
+    ready: StudyReady,
+    rules: Rules = RULES,
+    seconds: float = 0,
+    clinical: Clinical = NOTHING,
+) -> tuple[Output, ...]:
+    return Router(rules, "site-1", "node-1").route(ready, clinical, Decided(), at(seconds)).outputs
+
+
+def tasks_for(ready: StudyReady, rules: Rules = RULES, seconds: float = 0) -> list[InferenceTask]:
+    return [output.event for output in routed(ready, rules, seconds) if isinstance(output.event, InferenceTask)]
+
+
 def chosen(*content: SeriesContent, **more: object) -> str | None:
-    tasks = tasks_for(study(*content, **more), RULES, at(0))
+    tasks = tasks_for(study(*content, **more))
     return tasks[0].series[0].series_instance_uid if tasks else None
 
 
@@ -65,7 +90,7 @@ def test_what_the_model_is_not_made_for_is_left_out() -> None:
 
 def test_a_task_says_everything_that_was_decided() -> None:
     ready = study(series(1, 20), requested_procedure_priority="STAT", revision=2)
-    task, status = (output.event for output in ROUTER.outputs(ready, at(10)))
+    task, status, verdict = (output.event for output in routed(ready, seconds=10))
     assert isinstance(task, InferenceTask)
     assert isinstance(status, TaskStatus)
     assert task.task_id == ids.task_id(STUDY, 2, "mri-brain-segmentation")
@@ -75,20 +100,22 @@ def test_a_task_says_everything_that_was_decided() -> None:
     assert task.deadline - task.created_at == timedelta(seconds=60)
     assert (task.retrieve_url, task.accession_number) == (ready.retrieve_url, "A1")
     assert (status.state, status.task_id, status.progress) == (TaskState.QUEUED, task.task_id, 0)
-    topics = [(output.topic, output.key) for output in ROUTER.outputs(ready, at(10))]
-    assert topics == [(Topic.TASKS_P1, STUDY), (Topic.STATUS, task.task_id)]
+    assert isinstance(verdict, EligibilityDecision)
+    assert (verdict.eligible, verdict.task_id) == (True, task.task_id)
+    topics = [(output.topic, output.key) for output in routed(ready, seconds=10)]
+    assert topics == [(Topic.TASKS_P1, STUDY), (Topic.STATUS, task.task_id), (Topic.ELIGIBILITY, STUDY)]
 
 
 def test_the_same_revision_always_makes_the_same_ids() -> None:
     ready = study(series(1, 20))
-    one, other = (tasks_for(ready, RULES, at(seconds))[0] for seconds in (0, 500))
+    one, other = (tasks_for(ready, RULES, seconds)[0] for seconds in (0, 500))
     assert (one.event_id, one.task_id) == (other.event_id, other.task_id)
-    assert tasks_for(replace(ready, revision=2), RULES, at(0))[0].task_id != one.task_id
+    assert tasks_for(replace(ready, revision=2))[0].task_id != one.task_id
 
 
 def test_every_model_that_is_routed_gets_a_task() -> None:
     text = DEFAULT_FILE.read_text(encoding="utf-8") + "  - { model: second-model, modality: [MR, CT] }\n"
-    tasks = tasks_for(study(series(1, 20), series(2, 300, modality="CT")), parse_rules(text, "test"), at(0))
+    tasks = tasks_for(study(series(1, 20), series(2, 300, modality="CT")), parse_rules(text, "test"))
     assert [(task.model_name, task.series[0].series_instance_uid) for task in tasks] == [
         ("mri-brain-segmentation", f"{STUDY}.1"),
         ("second-model", f"{STUDY}.2"),
@@ -96,7 +123,10 @@ def test_every_model_that_is_routed_gets_a_task() -> None:
 
 
 def test_a_study_that_no_model_takes_is_never_passed_over_in_silence() -> None:
-    (output,) = ROUTER.outputs(study(series(1, 50, modality="CT"), series(2, 1, modality="SR")), at(0))
+    verdict, output = routed(study(series(1, 50, modality="CT"), series(2, 1, modality="SR")))
+    assert isinstance(verdict.event, EligibilityDecision)
+    assert not verdict.event.eligible
+    assert verdict.event.reasons == ("2 series: modality is not MR", "1 series: fewer than 10 images")
     assert (output.topic, output.key) == (Topic.AUDIT, "site-1")
     assert isinstance(output.event, AuditEvent)
     assert output.event.description == (

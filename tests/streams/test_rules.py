@@ -6,7 +6,9 @@ import pytest
 
 from schemas.errors import ConfigurationError
 from schemas.topics import Priority
-from streams.rules import Facts, Periods, TextFilter, first_match
+from streams.facts import Facts
+from streams.matching import TextFilter, first_match
+from streams.rules import Periods
 from streams.rules_file import DEFAULT_FILE, load_rules, parse_rules
 
 RULES = load_rules()
@@ -60,9 +62,10 @@ def test_the_reason_quotes_the_rule_and_never_the_study() -> None:
 def test_all_conditions_of_a_rule_must_hold() -> None:
     rules = parse_rules(
         TEXT.replace(
-            "priorities:\n",
-            "priorities:\n  - name: head-ct\n    priority: p2-urgent\n"
-            "    when: { modality: [CT], body_part: [head, brain], called_ae_title: [SCANSTREAM] }\n",
+            "  - name: screening",
+            "  - name: head-ct\n    priority: p2-urgent\n"
+            "    when: { modality: [CT], body_part: [head, brain], called_ae_title: [SCANSTREAM] }\n"
+            "  - name: screening",
         ),
         "test",
     )
@@ -79,7 +82,7 @@ def test_all_conditions_of_a_rule_must_hold() -> None:
     [
         (Facts(frozenset({"MR"})), Periods(5, 0.5, 600)),
         (Facts(frozenset({"US"})), Periods(30, 5, 1800)),
-        (Facts(frozenset({"US"}), requested_procedure_priority="STAT"), Periods(2, 0.2, 60)),
+        (Facts(frozenset({"US"}), requested_procedure_priority="STAT"), Periods(2, 0.2, 60, 2)),
     ],
 )
 def test_periods_depend_on_priority_and_modality(facts: Facts, periods: Periods) -> None:
@@ -121,7 +124,7 @@ def test_a_filter_lets_through_what_is_included_and_not_excluded() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("calling_ae_title:", "calling_ae:", r"line 15, priorities\.1\.when\.calling_ae: there is no such field"),
+        ("calling_ae_title:", "calling_ae:", r"line 58, priorities\.13\.when\.calling_ae: there is no such field"),
         ("p2-urgent: 180", 'p2-urgent: "180"', r"deadlines_s\.p2-urgent: Input should be a valid number"),
         ("p2-urgent: 180", "", r"deadlines_s\.p2-urgent: the field is missing"),
         ("priority: p1-emergency\n", "priority: p0\n", r"priorities\.0\.priority: Input should be 'p1-emergency'"),
