@@ -118,13 +118,13 @@ def _work(setup: Setup, voice: Voice, incoming: Incoming) -> None:
     keep_telling(voice.say, lambda: scheduler[0].problems() if scheduler else ())
     # after the first sign of life: loading takes seconds
     from engines import repository
-    from engines.runtimes import EngineOptions, engine_of
+    from engines.runtimes import engine_of, options_of
     from engines.serving import open_repository
     from producers.claim_check import ClaimCheck
     from streams.worker.child.work import Tasks
 
     started = time.monotonic()
-    options = EngineOptions(threads=setup.worker.threads)
+    options = options_of(setup.worker)
     root = setup.worker.model_repository or repository.RELEASED
     models: Models = open_repository(root, lambda path, config: engine_of(path, config, options), setup.records)
     states = models.states()
@@ -136,7 +136,7 @@ def _work(setup: Setup, voice: Voice, incoming: Incoming) -> None:
         ),
     )
     tasks = Tasks(models, ClaimCheck(setup.worker.fetch_timeout_s), setup.node, system_clock)
-    scheduler.append(Scheduler(tasks.steps, tasks.unexpected, voice.say, Limits(), time.monotonic))
+    scheduler.append(Scheduler(tasks.steps, tasks.unexpected, voice.say, Limits(max(setup.worker.prefetch, Limits.tasks))))
     voice.say(loaded(models))
     incoming.goes_to(scheduler[0])
     scheduler[0].start_threads()
