@@ -16,7 +16,7 @@ from typing import Final
 
 from streams.clock import Instant
 from streams.worker.job import Job, Lane, Partition, Stage
-from streams.worker.shares import Shares, gained
+from streams.worker.shares import WEIGHTS, Shares, gained
 
 #: A job moves up one class for each such time of waiting here, in seconds.
 AGEING_S: Final = 120.0
@@ -110,20 +110,19 @@ class Schedule:
             Moment, in monotonic seconds, before which a job may not begin for another reason.
         """
         self._tick(now)
-        others = [lane for lane in (Lane.DUE, *_BY_CLASS.values()) if self._lanes[lane] and room(lane)]
-        first = [Lane.EMERGENCY] if room(Lane.EMERGENCY) else []
-        for lane in first + self._shares.order(others):
-            job = self._head(lane, now, wait)
-            if job is None:
-                continue
-            self._forget(job)
-            if lane is Lane.EMERGENCY:
-                job.rank = rank_of_emergency(job)
-            else:
-                job.rank = _BELOW_EMERGENCIES + self._shares.take(lane)
-            job.stage = Stage.BEGUN
-            return job
-        return None
+        if room(Lane.EMERGENCY):
+            job = self._head(Lane.EMERGENCY, now, wait)
+            if job is not None:
+                return self._taken(job, rank_of_emergency(job))
+        heads = {lane: self._head(lane, now, wait) for lane in WEIGHTS if room(lane)}
+        order = self._shares.order(lane for lane, job in heads.items() if job is not None)
+        job = heads[order[0]] if order else None
+        return None if job is None else self._taken(job, _BELOW_EMERGENCIES + self._shares.take(order[0]))
+
+    def _taken(self, job: Job, rank: float) -> Job:
+        self._forget(job)
+        job.rank, job.stage = rank, Stage.BEGUN
+        return job
 
     def over(self, now: Instant) -> list[Job]:
         """Take out what nobody wants any more."""

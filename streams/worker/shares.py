@@ -21,21 +21,25 @@ class Shares:
 
     def __init__(self) -> None:
         self._virtual = 0.0
-        self._last = dict.fromkeys(WEIGHTS, 0.0)
+        self._starts = dict.fromkeys(WEIGHTS, 0.0)
+        self._waiting: set[Lane] = set()
 
     def order(self, lanes: Iterable[Lane]) -> list[Lane]:
-        """These lanes, the one whose turn it is first."""
-        return sorted(lanes, key=lambda lane: (self._end(lane), lane))
+        """The lanes that have something to serve now, the one whose turn it is first."""
+        waiting = set(lanes)
+        for lane in waiting - self._waiting:
+            self._starts[lane] = max(self._starts[lane], self._virtual)
+        self._waiting = waiting
+        return sorted(waiting, key=lambda lane: (self._end(lane), lane))
 
     def take(self, lane: Lane) -> float:
         """Serve a lane once; its virtual end, which orders what was taken."""
-        end = self._end(lane)
-        self._virtual = max(self._virtual, self._last[lane])
-        self._last[lane] = end
-        return end
+        self._virtual = max(self._virtual, self._starts[lane])
+        self._starts[lane] = self._end(lane)
+        return self._starts[lane]
 
     def _end(self, lane: Lane) -> float:
-        return max(self._virtual, self._last[lane]) + 1 / WEIGHTS[lane]
+        return self._starts[lane] + 1 / WEIGHTS[lane]
 
 
 def gained(before: Lane, after: Lane) -> float:
