@@ -8,12 +8,16 @@ is recognised and dropped. A pipe that closes ends the other side.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.events import InferenceTask, ModelIdentity, ModelState, TaskState
 from streams.worker.answers import Answer
 
 #: Task id and attempt.
 Name = tuple[str, int]
+
+#: Ranks of emergencies are below, all others are not: while one is under way nothing else begins a step.
+EMERGENCIES_BELOW: Final = 1.0
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Final
 
 from engines.base import Tensors
 from schemas.events import TaskState
-from schemas.topics import Priority
 from streams.worker.child.steps import Request, Steps
-from streams.worker.protocol import Begin, Name
+from streams.worker.protocol import EMERGENCIES_BELOW, Begin, Name
 
 #: Percent of the whole task that a state begins and ends with.
 SPANS: Final = {
@@ -85,8 +84,8 @@ class Held:
 
     @property
     def emergency(self) -> bool:
-        """Whether nothing of a lower class may begin a step before it."""
-        return self.begin.task.priority is Priority.P1_EMERGENCY
+        """Whether nothing else may begin a step while it is under way; it may have become one meanwhile."""
+        return self.rank < EMERGENCIES_BELOW
 
     @property
     def order(self) -> tuple[float, int]:

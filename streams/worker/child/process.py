@@ -136,7 +136,9 @@ def _work(setup: Setup, voice: Voice, incoming: Incoming) -> None:
         ),
     )
     tasks = Tasks(models, ClaimCheck(setup.worker.fetch_timeout_s), setup.node, system_clock)
-    scheduler.append(Scheduler(tasks.steps, tasks.unexpected, voice.say, Limits(max(setup.worker.prefetch, Limits.tasks))))
+    scheduler.append(
+        Scheduler(tasks.steps, tasks.unexpected, voice.say, Limits(max(setup.worker.prefetch, Limits.tasks)))
+    )
     voice.say(loaded(models))
     incoming.goes_to(scheduler[0])
     scheduler[0].start_threads()

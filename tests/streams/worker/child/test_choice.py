@@ -39,7 +39,7 @@ def numbers(batch: list[Held]) -> list[int]:
 def test_the_lowest_rank_goes_first_and_then_who_came_first() -> None:
     work = [held(1, P4), held(2, P3), held(3, P2), held(4, P2)]
     assert next_for_thread(work, NETWORK, LIMITS, 0) is work[2]
-    work[0].rank = 0.5
+    work[0].rank = 1.5
     assert next_for_thread(work, NETWORK, LIMITS, 0) is work[0]
     assert next_for_thread(work, HAND, LIMITS, 0) is None
 
@@ -60,7 +60,7 @@ def test_an_emergency_whose_images_do_not_come_gives_way_but_not_one_that_comput
 
 
 def test_an_aged_task_never_goes_before_an_emergency_but_before_its_betters() -> None:
-    aged, urgent, normal = ready(1, P4, rank=0.1), ready(2, P1), ready(3, P3)
+    aged, urgent, normal = ready(1, P4, rank=1.1), ready(2, P1), ready(3, P3)
     assert first_for_engine([aged, urgent, normal], 0) is urgent
     assert first_for_engine([aged, normal], 0) is aged
 

@@ -65,12 +65,38 @@ def test_a_task_that_became_more_urgent_goes_first() -> None:
     work.begin(begin(0))
     gate.reached()
     work.begin(begin(1), begin(2))
-    work.scheduler.rerank(("2", 1), 0.5)
-    work.scheduler.rerank(("no such task", 1), 0.5)
+    work.scheduler.rerank(("2", 1), 1.5)
+    work.scheduler.rerank(("no such task", 1), 1.5)
     work.until_ready(3)
     gate.open()
     assert len(work.ended(3)) == 3
     assert engine.seen == [[0], [2], [1]]
+    work.close()
+
+
+def test_a_task_that_became_an_emergency_is_one() -> None:
+    gate, fetching = Gate(), Gate()
+    engine = RowEngine(lambda rows: gate() if rows.ravel()[0] == 4 else None)
+    made = model(engine)
+
+    def steps(asked: Begin) -> Steps:
+        if asked.task.task_id == "3":
+            fetching()
+            yield Compute()
+        yield from compute(made, number_of(asked))
+        yield from compute(made, 10 * number_of(asked))
+        return Answer("done", ())
+
+    work = Work(steps)
+    work.begin(begin(4, P4))
+    gate.reached()
+    work.begin(begin(3, P3))
+    fetching.reached()
+    work.scheduler.rerank(("3", 1), 0.5)
+    gate.open()
+    fetching.open()
+    assert list(work.ended(2)) == ["3", "4"]
+    assert engine.seen == [[4], [3], [30], [40]]
     work.close()
 
 

@@ -21,7 +21,7 @@ from streams.worker.child.choice import Limits
 from streams.worker.child.held import Held, StepsOf
 from streams.worker.child.scheduler import Scheduler
 from streams.worker.child.steps import Compute, Request, Steps, Transfer
-from streams.worker.protocol import Begin, Computing, Ended, FromChild
+from streams.worker.protocol import EMERGENCIES_BELOW, Begin, Computing, Ended, FromChild
 from tests.engines.phantom import model_of
 from tests.services import wait_for
 from tests.streams.worker.tasks import task
@@ -64,7 +64,12 @@ def array(value: float, rows: int = 1) -> Tensors:
 def begin(number: int, priority: Priority = P3, *, alone: bool = False, **changes: Any) -> Begin:
     """A task of the class, whose id is its number."""
     named: InferenceTask = task(f"1.{number}", priority, task_id=str(number), **changes)
-    return Begin(named, float(priority.rank), alone)
+    return Begin(named, rank_of(priority), alone)
+
+
+def rank_of(priority: Priority) -> float:
+    """A rank of that class."""
+    return EMERGENCIES_BELOW / 2 if priority is P1 else EMERGENCIES_BELOW * priority.rank
 
 
 def held(number: int, priority: Priority = P3, *, alone: bool = False, **changes: Any) -> Held:
