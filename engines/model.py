@@ -21,12 +21,6 @@ class Model:
     config: ModelConfig
     engine: Engine
 
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """Size of the model's grid along x, y, z."""
-        _, x, y, z, _ = self.config.inputs[0].dims
-        return (x, y, z)
-
     def identity(self) -> ModelIdentity:
         """What results say about their origin; ``device_uid`` changes with the model file (IHE AIR)."""
         return ModelIdentity(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines import repository
+from engines.graph import graph_of
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.onnx import OnnxEngine
@@ -35,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_released_model_loads_and_answers_its_validation_case(model: Model) -> None:
     assert repository.names(RELEASED) == [NAME]
-    assert model.grid == (128, 128, 128)
+    assert graph_of(model.metadata, model.config).window == (128, 128, 128)
     identity = model.identity()
     assert (identity.name, identity.version) == (NAME, "0.1")
     assert identity.device_uid == ids.dicom_uid("device", NAME, "0.1", identity.sha256)
