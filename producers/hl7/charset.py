@@ -29,9 +29,11 @@ _CODECS: Final[dict[str, str]] = {
     "KS X 1001": "euc_kr",
     "ISO IR87": "iso2022_jp",
     "ISO IR159": "iso2022_jp_1",
-    "WINDOWS-1251": "cp1251",
+    **{f"{begin}1251": "cp1251" for begin in ("WINDOWS-", "CP", "CP-", "WIN-", "WIN", "")},
     "WINDOWS-1252": "cp1252",
-    "CP1251": "cp1251",
+    "KOI8-U": "koi8_u",
+    "ISO-8859-5": "iso8859-5",
+    "8859-5": "iso8859-5",
 }
 _CHARACTER_SET: Final = 17  # fields between MSH-1, the separator itself, and MSH-18
 
@@ -62,10 +64,23 @@ def codec_of(payload: bytes, default: str = UTF8) -> str:
     name = values[_CHARACTER_SET].split(repetition)[0].decode("ascii", "replace").strip().upper()
     if not name:
         return default
-    known = _CODECS.get(name)
+    known = known_codec(name)
     if known is None:
         raise InvalidMessage(f"MSH-18 names the character set {name[:40]!r}: ask the sender for UNICODE UTF-8")
     return known
+
+
+def known_codec(name: str) -> str | None:
+    """Python's codec for a name of table 0211, or one that senders use instead; ``None`` for any other."""
+    return _CODECS.get(name.strip().upper())
+
+
+def decode_as(payload: bytes, codec: str) -> str | None:
+    """Text of a payload in a character set; ``None`` where its bytes are not of it."""
+    try:
+        return payload.removeprefix(codecs.BOM_UTF8).decode(codec)
+    except UnicodeDecodeError:
+        return None
 
 
 def decode(payload: bytes, default: str = UTF8) -> str:
