@@ -189,8 +189,11 @@ class EventPublisher:
         """
         self._producer = self._client()
         self._failed = None
-        self._abort_pending = self._stuck = False
+        self._abort_pending = False
+        # until the new one has started, the next transaction begins anew once more
+        self._stuck = True
         self.start(timeout_s)
+        self._stuck = False
 
     def _outside(self, group: str) -> object:
         """Metadata of a consumer group as of somebody who is no member."""

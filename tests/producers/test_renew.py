@@ -1,0 +1,41 @@
+"""A publisher that could not begin anew begins anew at its next transaction: real Kafka, away for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from producers.kafka import EventPublisher
+from producers.telemetry import Telemetry
+from producers.topic_admin import create_topics
+from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic
+from tests.services import kafka_broker, wait_for
+
+pytestmark = pytest.mark.integration
+
+
+def test_beginning_anew_is_tried_until_it_works(tmp_path: Path) -> None:
+    directory = tmp_path / "kafka"
+    directory.mkdir()
+    with kafka_broker(directory) as servers:
+        settings = KafkaSettings(bootstrap_servers=servers)
+        create_topics(settings)
+        publisher = EventPublisher(settings, Codec(), "/test/node/p", Telemetry(), "test.renew", "test.renew")
+        publisher.start(60)
+    with pytest.raises(DestinationUnavailable):
+        publisher.renew(1.0)
+    with kafka_broker(directory, int(servers.rpartition(":")[2])):
+
+        def publishes() -> bool:
+            try:
+                with publisher.transaction() as transaction:
+                    transaction.publish_raw(Topic.AUDIT, b"test", b"test", [])
+            except DestinationUnavailable:
+                return False
+            return True
+
+        wait_for(publishes, "a transaction after the broker's return")
