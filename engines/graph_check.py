@@ -56,12 +56,12 @@ def _check(
     names = sorted(spec.name for spec in told)
     if set(names) - set(graph):
         raise ConfigurationError(
-            f"{where}: {kind} name is {names} and the graph has {sorted(graph)}: name the graph's"
+            f"{where} does not describe the {kind} of the graph: name is {names} and the graph has "
+            f"{sorted(graph)}: correct it"
         )
-    if kind == "input" and set(graph) - set(names):
-        raise ConfigurationError(
-            f"{where}: {kind} lacks {sorted(set(graph) - set(names))}, which the graph needs: describe it"
-        )
+    lacking = sorted(set(graph) - set(names))
+    if kind == "input" and lacking:
+        raise ConfigurationError(f"{where} does not describe the input {lacking}, which the graph needs: add it")
     for spec in told:
         _check_tensor(
             kind, replace(spec, reshape=None) if served else spec, graph[spec.name], max_batch_size, where
@@ -69,7 +69,7 @@ def _check(
 
 
 def _check_tensor(kind: Kind, told: TensorSpec, actual: TensorSpec, max_batch_size: int, where: str) -> None:
-    field = f"{where}: {kind} {told.name}:"
+    field = f"{where} does not describe the {kind} {told.name} of the graph:"
     if told.dtype != actual.dtype:
         raise ConfigurationError(f"{field} data_type is {told.dtype} and the graph has {actual.dtype}: correct it")
     dims = told.graph_dims

@@ -199,8 +199,8 @@ def _local(path: Path, config: ModelConfig, options: EngineOptions, where: str) 
 
             return TorchScriptEngine(path, config.inputs, config.outputs, device)
     raise ConfigurationError(
-        f"{where}: platform is {config.platform!r}, and only {', '.join(LOCAL)} can run here: "
-        "run the model on a Triton server and set SCANSTREAM_WORKER_TRITON_URL"
+        f"{where} asks for platform {config.platform!r}, which no runtime here runs: "
+        f"use one of {', '.join(LOCAL)}, or a Triton server (SCANSTREAM_WORKER_TRITON_URL)"
     )
 
 

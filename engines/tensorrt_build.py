@@ -105,7 +105,7 @@ def _add_profile(
     free = False
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        if -1 not in tuple(tensor.shape):
+        if -1 not in tensor.shape[:]:
             continue
         free = True
         shapes = options.profile.get(tensor.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from engines.plan_cache import PlanCache
 from engines.tensorrt_plan import build_options, plan_name
 from engines.tensors import fitting
 from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, TransientFailure
+
+if TYPE_CHECKING:
+    import tensorrt as trt
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,8 @@ class TensorRtEngine:
         self._inputs = tuple(_spec(trt, engine, name) for name in inputs)
         self._outputs = tuple(_spec(trt, engine, name) for name in names if name not in inputs)
         fixed = all(min(spec.dims, default=1) > 0 for spec in self._inputs + self._outputs)
-        self._engine, self._context = engine, context
+        self._engine: trt.ICudaEngine | None = engine
+        self._context: trt.IExecutionContext | None = context
         self._buffers: _Buffers | None = None
         self._graph: cuda_graph.CudaGraph | None = None
         self._capture = fixed
@@ -157,21 +161,22 @@ class TensorRtEngine:
             TensorRT or CUDA failed.
         """
         arrays = fitting(self._inputs, tensors)
-        if self._context is None:
+        context = self._context
+        if context is None:
             raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
         self._log.said = []
         with self._cuda.current():
-            buffers = self._ready(arrays)
+            buffers = self._ready(context, arrays)
             for place in buffers.inputs.places:
                 place.view(buffers.host_in)[...] = arrays[place.name]
             if self._graph is not None:
                 self._graph.launch()
             else:
-                self._enqueue(buffers)
+                self._enqueue(context, buffers)
             self._cuda.wait()
             found = {place.name: place.view(buffers.host_out).copy() for place in buffers.outputs.places}
             if self._capture and self._graph is None:
-                self._record(buffers)
+                self._record(context, buffers)
         return found
 
     def close(self) -> None:
@@ -182,41 +187,41 @@ class TensorRtEngine:
             self._forget()
             self._context = self._engine = None
 
-    def _ready(self, arrays: dict[str, NDArray[Any]]) -> _Buffers:
+    def _ready(self, context: trt.IExecutionContext, arrays: dict[str, NDArray[Any]]) -> _Buffers:
         shapes = {name: array.shape for name, array in arrays.items()}
         if self._buffers is not None and self._buffers.shapes == shapes:
             return self._buffers
         self._forget()
         for name, shape in shapes.items():
-            if not self._context.set_input_shape(name, shape):
+            if not context.set_input_shape(name, shape):
                 raise InvalidInput(
                     f"input {name} of shape {list(shape)} is outside what the plan was built for "
                     f"({self._said()}): widen trt_profile_max_shapes"
                 )
         inputs = layout((spec.name, spec.dtype, shapes[spec.name]) for spec in self._inputs)
         outputs = layout(
-            (spec.name, spec.dtype, tuple(self._context.get_tensor_shape(spec.name))) for spec in self._outputs
+            (spec.name, spec.dtype, tuple(context.get_tensor_shape(spec.name)[:])) for spec in self._outputs
         )
         buffers = _Buffers(self._cuda, shapes, inputs, outputs)
         for block, places in ((buffers.device_in, inputs.places), (buffers.device_out, outputs.places)):
             for place in places:
-                self._context.set_tensor_address(place.name, int(block) + place.offset)
+                context.set_tensor_address(place.name, int(block) + place.offset)
         self._buffers = buffers
         return buffers
 
-    def _enqueue(self, buffers: _Buffers) -> None:
+    def _enqueue(self, context: trt.IExecutionContext, buffers: _Buffers) -> None:
         self._cuda.to_device(buffers.device_in, buffers.host_in)
-        if not self._context.execute_async_v3(self._cuda.stream):
+        if not context.execute_async_v3(self._cuda.stream):
             said = self._said()
             kind = OutOfMemory if says_out_of_memory(said) else TransientFailure
             raise kind(f"TensorRT failed: {said}; it is tried again")
         self._cuda.to_host(buffers.host_out, buffers.device_out)
 
-    def _record(self, buffers: _Buffers) -> None:
+    def _record(self, context: trt.IExecutionContext, buffers: _Buffers) -> None:
         self._capture = False  # tried once: a graph that cannot be captured never can
         try:
             self._graph = cuda_graph.CudaGraph(
-                cuda_graph.library(), self._cuda.stream, lambda: self._enqueue(buffers)
+                cuda_graph.library(), self._cuda.stream, lambda: self._enqueue(context, buffers)
             )
         except (TransientFailure, OSError) as error:
             log.warning("%s runs without a CUDA graph: %s", self._identity, error)
@@ -250,4 +255,4 @@ def _check_available() -> None:
 
 def _spec(trt: Any, engine: Any, name: str) -> TensorSpec:
     dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name))).name
-    return TensorSpec(name, dtype, tuple(engine.get_tensor_shape(name)))
+    return TensorSpec(name, dtype, tuple(engine.get_tensor_shape(name)[:]))
