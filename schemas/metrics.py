@@ -53,6 +53,9 @@ MetricName = Literal[
     "scanstream_escalations_total",
     "scanstream_escalations_open",
     "scanstream_escalation_notice_seconds",
+    "scanstream_hl7_messages_total",
+    "scanstream_hl7_acknowledgement_seconds",
+    "scanstream_hl7_connections",
 ]
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -140,4 +143,7 @@ METRICS: Final[dict[MetricName, MetricSpec]] = {
     "scanstream_escalations_total": MetricSpec("counter", "Steps of alarms about critical findings", ("stage",)),
     "scanstream_escalations_open": MetricSpec("gauge", "Alarms that nobody has acknowledged yet"),
     "scanstream_escalation_notice_seconds": MetricSpec("histogram", "Result to the first notice of its alarm"),
+    "scanstream_hl7_messages_total": MetricSpec("counter", "HL7 messages by what was answered", ("code",)),
+    "scanstream_hl7_acknowledgement_seconds": MetricSpec("histogram", "HL7 message to its acknowledgement"),
+    "scanstream_hl7_connections": MetricSpec("gauge", "Open HL7 connections"),
 }

@@ -1,4 +1,4 @@
-"""Certificate files → TLS for DICOM (PS3.15 B.9 to B.12, RFC 9325).
+"""Certificate files → TLS for DICOM and for what else listens (PS3.15 B.9 to B.12, RFC 9325).
 
 TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, which is within the Non-Downgrading BCP 195
 profile and the BCP 195 RFC 8996, 9325 ones; the peer shows a certificate too. Guarantee: files that are replaced
@@ -44,6 +44,8 @@ class TlsFiles:
         PEM of what signs the certificates of peers.
     mutual
         Whether a peer must show one.
+    settings
+        What the names of its settings begin with, for messages.
     """
 
     certificate: Path
@@ -51,6 +53,7 @@ class TlsFiles:
     password_file: Path | None = None
     ca: Path | None = None
     mutual: bool = True
+    settings: str = "SCANSTREAM_GATEWAY_DIMSE_TLS"
 
 
 def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
@@ -63,24 +66,24 @@ def context(files: TlsFiles, server_side: bool) -> ssl.SSLContext:
     """
     if files.ca is None and (files.mutual or not server_side):
         raise ConfigurationError(
-            "DICOM TLS needs the certificates that sign those of the peers: set SCANSTREAM_GATEWAY_DIMSE_TLS_CA"
+            f"TLS needs the certificates that sign those of the peers: set {files.settings}_CA"
         )
     made = _bare(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
-    password = _password(files.password_file)
+    password = _password(files.password_file, files.settings)
     try:
         # Without a password OpenSSL would ask for one on the terminal.
         made.load_cert_chain(files.certificate, files.key, password or "")
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"the DICOM TLS certificate {files.certificate} or its key cannot be used ({reason_of(error)}): check "
-            "both files, and the password file"
+            f"{files.settings}_CERTIFICATE {files.certificate} or its key cannot be used ({reason_of(error)}): "
+            "check both files, and the password file"
         ) from error
     if files.ca is not None:
         try:
             made.load_verify_locations(files.ca)
         except OSError as error:
             raise ConfigurationError(
-                f"SCANSTREAM_GATEWAY_DIMSE_TLS_CA {files.ca} cannot be used ({reason_of(error)}): name a PEM file"
+                f"{files.settings}_CA {files.ca} cannot be used ({reason_of(error)}): name a PEM file"
             ) from error
     if not server_side:
         # Certificates of devices name the device, seldom the address that it has today.
@@ -173,14 +176,14 @@ class TlsContext:
         return self._context
 
 
-def _password(path: Path | None) -> str | None:
+def _password(path: Path | None, settings: str) -> str | None:
     if path is None:
         return None
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"SCANSTREAM_GATEWAY_DIMSE_TLS_KEY_PASSWORD_FILE {path} cannot be read ({type(error).__name__}): name "
+            f"{settings}_KEY_PASSWORD_FILE {path} cannot be read ({type(error).__name__}): name "
             "a readable text file"
         ) from error
 
