@@ -16,6 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 from producers.hl7.client import Listener, MllpConnection
 from producers.hl7.read import Message
 from producers.kafka import consumer_config, new_consumer
+from producers.messages import bytes_of
 from schemas.codec import Codec
 from schemas.errors import InvalidMessage
 from schemas.events import ClinicalContext
@@ -112,10 +113,10 @@ def written(kafka: KafkaSettings) -> list[Written]:
                     assert error.code() == KafkaError._PARTITION_EOF, error.str()
                     unread.discard(message.partition() or 0)
                     continue
-                key, value = message.key() or b"", message.value()
-                name = key if isinstance(key, str) else key.decode("utf-8", "replace")
+                name = (bytes_of(message.key()) or b"").decode("utf-8", "replace")
+                value = bytes_of(message.value())
                 try:
-                    event = None if value is None else codec.decode(value)  # type: ignore[arg-type]
+                    event = None if value is None else codec.decode(value)
                 except InvalidMessage:
                     continue  # of another test
                 if event is None or isinstance(event, ClinicalContext):

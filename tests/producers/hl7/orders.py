@@ -32,7 +32,7 @@ def msh(
     kind: str, control_id: str, version: str = "2.5.1", charset: str = "UNICODE UTF-8", more: str = "||"
 ) -> str:
     """``more`` is MSH-15 and MSH-16."""
-    accept, application = (more.split("|") + ["", ""])[:2] if more != "||" else ("", "")
+    accept, _, application = more.partition("|")
     return (
         f"MSH|^~\\&|RIS|HOSP|SCANSTREAM|AI|20261122113000||{kind}|{control_id}|P|{version}|||{accept}|{application}"
         f"||{charset}"

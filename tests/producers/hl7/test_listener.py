@@ -11,8 +11,25 @@ import pytest
 from producers.patient_key import PatientKeys
 from schemas.settings import KafkaSettings
 from tests.producers.hl7.listening import SECRET, Running, codes, listening, of_key, received, written
+from tests.producers.hl7.orders import admission, lines, merge, msh, new_order, old_order, pid
+
+pytestmark = pytest.mark.integration
+
+SOURCES = """
+sources:
+  - name: cyrillic
+    sending_application: OLD-RIS
+    character_set: windows-1251
+    time_zone: Europe/Kyiv
+    stations: {CT: CT1}
+  - name: ris
+    sending_application: RIS
+    receiving_application: SCANSTREAM
+    time_zone: Europe/Kyiv
+"""
 
 
+@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hl7")
 
