@@ -114,10 +114,13 @@ class Schedule:
             job = self._head(Lane.EMERGENCY, now, wait)
             if job is not None:
                 return self._taken(job, rank_of_emergency(job))
-        heads = {lane: self._head(lane, now, wait) for lane in WEIGHTS if room(lane)}
-        order = self._shares.order(lane for lane, job in heads.items() if job is not None)
-        job = heads[order[0]] if order else None
-        return None if job is None else self._taken(job, _BELOW_EMERGENCIES + self._shares.take(order[0]))
+        # a lane without room keeps its turn
+        heads = {lane: self._head(lane, now, wait) for lane in WEIGHTS}
+        for lane in self._shares.order(lane for lane, job in heads.items() if job is not None):
+            job = heads[lane]
+            if job is not None and room(lane):
+                return self._taken(job, _BELOW_EMERGENCIES + self._shares.take(lane))
+        return None
 
     def _taken(self, job: Job, rank: float) -> Job:
         self._forget(job)
