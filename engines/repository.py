@@ -17,7 +17,8 @@ from typing import Final
 from pydicom import Dataset
 
 from engines.base import Engine
-from engines.config_pbtxt import ModelConfig, TensorSpec, model_config
+from engines.config_pbtxt import ModelConfig, model_config
+from engines.graph import graph_of
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.model_info import ModelInfo
@@ -33,7 +34,8 @@ RELEASED: Final = Path(__file__).parent / "models"
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
 
-#: Makes the engine of a model file, such as :func:`engines.runtimes.engine_of` with its options.
+#: Makes the engine of a model file, such as :func:`engines.runtimes.engine_of` with its options; it refuses a
+#: configuration that does not describe the graph.
 EngineFactory = Callable[[Path, ModelConfig], Engine]
 
 
@@ -45,7 +47,7 @@ def names(root: Path) -> list[str]:
     ConfigurationError
         There is no model in this folder.
     """
-    found = sorted(path.parent.name for path in root.glob("*/config.pbtxt"))
+    found = sorted(path.parent.name for path in root.glob("[!.]*/config.pbtxt"))
     if not found:
         raise ConfigurationError(
             f"{root} holds no model: set SCANSTREAM_WORKER_MODEL_REPOSITORY to a model repository"
@@ -75,7 +77,7 @@ def read_info(folder: Path, version: int) -> ModelInfo:
     ConfigurationError
         ``model_info.json`` is missing, wrong, or of another model.
     """
-    path = _nearest(folder, version, "model_info.json")
+    path = nearest(folder, version, "model_info.json")
     info = read(path, ModelInfo)
     if info.name != folder.name:
         raise ConfigurationError(
@@ -89,7 +91,7 @@ def version_files(folder: Path, version: int) -> tuple[Path, ...]:
     own = folder / str(version)
     found = {
         folder / "config.pbtxt",
-        *(_nearest(folder, version, name) for name in ("metadata.json", "model_info.json")),
+        *(nearest(folder, version, name) for name in ("metadata.json", "model_info.json")),
     }
     found.update(path for path in (*own.rglob("*"), *_validation(folder, version).rglob("*")) if path.is_file())
     return tuple(sorted(path for path in found if path.is_file()))
@@ -115,23 +117,29 @@ def load_version(folder: Path, version: int, engine_of: EngineFactory, records: 
         A file is missing or wrong, the model file is not the recorded one, or it does not answer as recorded.
     """
     info = read_info(folder, version)
-    metadata = read(_nearest(folder, version, "metadata.json"), ModelMetadata)
+    metadata = read(nearest(folder, version, "metadata.json"), ModelMetadata)
     config = _config(folder)
     path = folder / str(version) / info.file
-    _check_digest(path, info)
+    check_digest(path, info)
     engine = engine_of(path, config)
-    _check_graph(folder, "input", config.inputs, engine.inputs())
-    _check_graph(folder, "output", config.outputs, engine.outputs())
-    _check_shape(folder, config)
-    model = Model(info, metadata, config, engine)
-    cases = _validation(folder, version)
+    try:
+        graph_of(metadata, config)  # what the metadata declares fits the tensors
+        model = Model(info, metadata, config, engine)
+        _check_answers(model, folder, version, records)
+    except BaseException:
+        engine.close()
+        raise
+    return model
+
+
+def _check_answers(model: Model, folder: Path, version: int, records: Records) -> None:
+    info, engine, cases = model.info, model.engine, _validation(folder, version)
     key = key_of(version_files(folder, version), engine.identity())
     if records.passed(key):
         warm_up(model, cases, _way)
     else:
         validate(model, cases, _way)
         records.keep(key, info.name, info.version, engine.identity())
-    return model
 
 
 def load(root: Path, name: str, engine_of: EngineFactory) -> Model:
@@ -165,13 +173,14 @@ def _is_version(path: Path) -> bool:
     )
 
 
-def _nearest(folder: Path, version: int, name: str) -> Path:
+def nearest(folder: Path, version: int, name: str) -> Path:
+    """A file of the version, or the one that all versions share."""
     own = folder / str(version) / name
     return own if own.exists() else folder / name
 
 
 def _validation(folder: Path, version: int) -> Path:
-    return _nearest(folder, version, "validation")
+    return nearest(folder, version, "validation")
 
 
 def _config(folder: Path) -> ModelConfig:
@@ -188,7 +197,14 @@ def _config(folder: Path) -> ModelConfig:
     return config
 
 
-def _check_digest(path: Path, info: ModelInfo) -> None:
+def check_digest(path: Path, info: ModelInfo) -> None:
+    """Compare a model file with what its description records.
+
+    Raises
+    ------
+    ConfigurationError
+        They differ, or the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -198,23 +214,3 @@ def _check_digest(path: Path, info: ModelInfo) -> None:
         raise ConfigurationError(
             f"{path} has sha256 {digest} and model_info.json records {info.sha256}: restore the model file"
         )
-
-
-def _check_graph(
-    folder: Path, kind: str, recorded: tuple[TensorSpec, ...], actual: tuple[TensorSpec, ...]
-) -> None:
-    if sorted(recorded, key=str) != sorted(actual, key=str):
-        raise ConfigurationError(
-            f"{folder / 'config.pbtxt'} does not describe the {kind} of the graph, which is "
-            f"{', '.join(f'{spec.name} {spec.dtype} {list(spec.dims)}' for spec in actual)}: correct it"
-        )
-
-
-def _check_shape(folder: Path, config: ModelConfig) -> None:
-    for spec in (config.inputs[0], config.outputs[0]):
-        if len(spec.dims) != 5 or (spec.dims[0], spec.dims[-1]) != (1, 1) or min(spec.dims) < 1:
-            raise ConfigurationError(
-                f"{folder / 'config.pbtxt'}: {spec.name} must have dims [ 1, x, y, z, 1 ], not {list(spec.dims)}"
-            )
-    if len(config.inputs) != 1 or len(config.outputs) != 1 or config.inputs[0].dims != config.outputs[0].dims:
-        raise ConfigurationError(f"{folder / 'config.pbtxt'} must have one input and one output of the same dims")

@@ -33,14 +33,16 @@ class Rollout(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    serving: int = Field(ge=1)
+    serving: int | None = Field(default=None, ge=1, description="none: a model that nobody promoted yet")
     previous: int | None = Field(default=None, ge=1, description="takes over when the serving one is refused")
     canary: Canary | None = None
     shadow: tuple[int, ...] = Field(default=(), description="run unseen beside the serving one")
 
     @model_validator(mode="after")
     def _roles_differ(self) -> Self:
-        if self.previous == self.serving:
+        if self.serving is None and (self.previous or self.canary or self.shadow):
+            raise ValueError("serving must be given before previous, canary and shadow")
+        if self.previous is not None and self.previous == self.serving:
             raise ValueError("previous must be another version than serving")
         if self.canary is not None and self.canary.version == self.serving:
             raise ValueError("canary must be another version than serving")

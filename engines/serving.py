@@ -117,7 +117,9 @@ class Serving:
             return Choice(slot.loaded[canary.version], VersionState.CANARY)
         if slot.serving is None:
             reasons = "; ".join(slot.refused[number] for number in sorted(slot.refused))
-            raise TransientFailure(f"no version of {model_name} can serve on this node ({reasons})")
+            raise TransientFailure(
+                f"no version of {model_name} can serve on this node ({reasons or 'none was promoted yet'})"
+            )
         return Choice(slot.loaded[slot.serving], VersionState.SERVING)
 
     def shadows(self, model_name: str) -> tuple[Model, ...]:

@@ -11,6 +11,7 @@ import typer
 from dashboards.terminal.commands import (
     demo,
     down,
+    models,
     poller,
     processes,
     send,
@@ -45,10 +46,12 @@ app.command("status", rich_help_panel=_DAILY)(status.status)
 app.command("send", rich_help_panel=_DAILY)(send.send)
 app.command("study", rich_help_panel=_DAILY)(study.study)
 app.command("topics", rich_help_panel=_DAILY)(topics.topics)
+app.add_typer(models.app, name="models", rich_help_panel=_DAILY)
 app.command("sql", rich_help_panel=_DAILY)(sql.sql)
 app.command("broker", rich_help_panel=_PROCESSES)(processes.broker)
 app.command("gateway", rich_help_panel=_PROCESSES)(processes.gateway)
 app.command("poller", rich_help_panel=_PROCESSES)(poller.poller)
+app.command("hl7", rich_help_panel=_PROCESSES)(processes.hl7)
 app.command("streams", rich_help_panel=_PROCESSES)(processes.streams)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("findings", rich_help_panel=_PROCESSES)(processes.findings)

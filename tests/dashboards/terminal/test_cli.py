@@ -19,7 +19,7 @@ HEAVY = {
 }  # fmt: skip
 COMMANDS = {
     "api", "broker", "demo", "down", "gateway", "send", "sql", "status", "streams", "study", "topics", "up",
-    "poller", "findings", "worker", "writer",
+    "models", "poller", "findings", "worker", "writer",
 }  # fmt: skip
 
 
