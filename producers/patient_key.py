@@ -88,7 +88,7 @@ def secret_of_site(settings: PatientSettings, data_dir: Path) -> bytes:
         It is too short, or cannot be read or kept.
     """
     given = secret_of(settings.key_secret, settings.key_secret_file, _VARIABLE)
-    if given is None:
+    if not given:
         return _own_secret(data_dir / FILE_NAME)
     if len(given) < _LEAST_CHARACTERS:
         raise ConfigurationError(

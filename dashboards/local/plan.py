@@ -80,6 +80,8 @@ _ON_REQUEST: Final = {
     "callback": ("SCANSTREAM_CALLBACK_SECRET", "SCANSTREAM_CALLBACK_SECRET_FILE"),
     "escalation": ("SCANSTREAM_ESCALATION_ROUTES_FILE",),
 }
+#: The HL7 listener, where a setting says on which port: most sites have one sender, and it knows the port.
+_HL7: Final = ("hl7", "producers.hl7.listener", (), 1)
 #: Creates the topics as soon as a broker listens, and ends.
 _TOPICS: Final = Program("topics", [sys.executable, "-m", "producers.topic_admin"], 0, has_end=True)
 
@@ -119,8 +121,9 @@ def make_plan(data_dir: Path, environment: Mapping[str, str]) -> Plan:
 
 
 def _on_request(environment: Mapping[str, str]) -> list[tuple[str, str, tuple[str, ...], int]]:
-    """Rows of the writers that a setting asks for."""
-    return [
+    """Rows of the listener and of the writers that a setting asks for."""
+    listener = [_HL7] if environment.get("SCANSTREAM_HL7_PORT") else []
+    return listener + [
         (f"writer-{name}", "consumers.writer", (name,), 0)
         for name, variables in _ON_REQUEST.items()
         if any(environment.get(variable) for variable in variables)

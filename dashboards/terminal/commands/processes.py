@@ -21,6 +21,13 @@ def gateway() -> None:
     raise typer.Exit(main())
 
 
+def hl7() -> None:
+    """HL7 v2 in over MLLP: orders and admissions to the clinical context."""
+    from producers.hl7.listener.process import main
+
+    raise typer.Exit(main())
+
+
 def streams() -> None:
     """Assemble studies, decide priority, create and retry tasks."""
     from streams.processor import main

@@ -45,6 +45,12 @@ def test_a_writer_is_started_where_it_is_said_whom_it_writes_to(tmp_path, variab
     assert plan.programs[-1].command[-2:] == ["consumers.writer", writer.removeprefix("writer-")]
 
 
+def test_the_hl7_listener_is_started_where_its_port_is_said(tmp_path):
+    plan = make_plan(tmp_path, {"SCANSTREAM_HL7_PORT": "2575"})
+    assert plan.programs[-1].command[-1] == "producers.hl7.listener"
+    assert plan.environment["SCANSTREAM_HL7_PORT"] == "2575"
+
+
 def test_who_works_with_others_is_stopped_before_them(tmp_path):
     stages = {program.name: program.stop_stage for program in make_plan(tmp_path, {}).programs}
     assert stages["writer-stow"] == stages["worker"] < stages["gateway"] < stages["broker"]

@@ -18,7 +18,7 @@ HEAVY = {
     "pydicom", "pynetdicom", "scipy", "uvicorn",
 }  # fmt: skip
 COMMANDS = {
-    "api", "broker", "demo", "down", "gateway", "send", "sql", "status", "streams", "study", "topics", "up",
+    "api", "broker", "demo", "down", "gateway", "hl7", "send", "sql", "status", "streams", "study", "topics", "up",
     "models", "poller", "findings", "worker", "writer",
 }  # fmt: skip
 
