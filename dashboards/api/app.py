@@ -25,6 +25,7 @@ from dashboards.api.routes import (
 )
 from dashboards.fhir.router import create_router
 from dashboards.fhir.store import FhirStore
+from dashboards.fhir.tasks import Tasks
 
 _ABOUT = """Radiology AI as an event stream: studies and tasks as the log tells them, and FHIR R4 under `/fhir`.
 Errors are problem details (RFC 9457). `/` is the worklist for people."""
@@ -67,5 +68,7 @@ def create_app(context: ApiContext, fhir_store: FhirStore) -> FastAPI:
     ):
         app.include_router(router)
     fhir_base = None if context.public_url is None else f"{context.public_url.rstrip('/')}/fhir"
-    app.include_router(create_router(fhir_store, fhir_base), prefix="/fhir")
+    app.include_router(
+        create_router(fhir_store, fhir_base, Tasks(fhir_store, context.view, context.desk)), prefix="/fhir"
+    )
     return app

@@ -34,7 +34,9 @@ def searchset(base_url: str, wanted: Query, page: Page) -> Json:
     if page.after is not None:
         kept = [pair for pair in wanted.used if pair[0] != "_after"]
         links.append({"relation": "next", "url": _url(kind, [*kept, ("_after", str(page.after))])})
-    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
+    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "link": links}
+    if page.total is not None:
+        bundle["total"] = page.total
     if page.matches:
         bundle["entry"] = [
             {

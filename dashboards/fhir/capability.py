@@ -37,6 +37,24 @@ def statement(base_url: str) -> Json:
 
 
 def _resource(resource_type: str) -> Json:
+    if resource_type == "Task":
+        return _task()
+    return _kept(resource_type)
+
+
+def _task() -> Json:
+    """Tasks may also be ordered and changed one by one, and are there before anybody has stored them."""
+    kept = _kept("Task")
+    codes = ("read", "vread", "search-type", "create", "update", "patch")
+    return {
+        **kept,
+        "interaction": [{"code": code} for code in codes],
+        "documentation": "Made from the log until its result is stored. POST orders an inference; PUT and PATCH "
+        "ask for status cancelled, on-hold or ready, or for a more urgent priority.",
+    }
+
+
+def _kept(resource_type: str) -> Json:
     parameters = [{"name": name, "type": p.kind} for name, p in sorted(PARAMETERS[resource_type].items())]
     return {
         "type": resource_type,

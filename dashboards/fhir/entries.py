@@ -11,6 +11,8 @@ from dashboards.fhir.checks import check_id, check_resource, check_type
 from dashboards.fhir.outcome import FhirRefusal, Json
 
 MOST_ENTRIES: Final = 2000
+#: Version of a Task that is made from the log: whoever read it updates what nobody has stored yet.
+UNSTORED: Final = 0
 _URL: Final = re.compile(r"/?([A-Za-z]+)(?:/([^/?]+))?(?:\?(.+))?")
 
 
@@ -88,6 +90,8 @@ def _request(entry: Any, where: str) -> Request:
 def _version(tag: object, where: str) -> int | None:
     if tag is None:
         return None
+    if re.fullmatch(r'(?:W/)?"live-[0-9]{1,18}"', str(tag)):
+        return UNSTORED
     match = re.fullmatch(r'(?:W/)?"([0-9]{1,18})"', str(tag))
     if match is None:
         raise FhirRefusal(400, "value", 'ifMatch must be W/"version": correct it', f"{where}.request.ifMatch")

@@ -20,10 +20,11 @@ import orjson
 from dashboards.fhir import query
 from dashboards.fhir.checks import check_id, check_type
 from dashboards.fhir.database import Database
-from dashboards.fhir.entries import Request, requests
+from dashboards.fhir.entries import UNSTORED, Request, requests
 from dashboards.fhir.outcome import FhirRefusal, Json
 from dashboards.fhir.parameters import rows
 from dashboards.fhir.references import resolve
+from dashboards.fhir.task_name import task_id_of
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class Page:
-    """Part of the matches of a search, newest first; ``after`` is the mark of the next page, if there is one."""
+    """Part of the matches of a search, newest first; ``after`` is the mark of the next page, if there is one.
+
+    ``total`` is ``None`` where nobody has counted.
+    """
 
     matches: tuple[Stored, ...]
-    total: int
+    total: int | None
     after: int | None
 
 
@@ -130,6 +134,13 @@ class FhirStore:
             )
         return stored
 
+    def ids(self, resource_type: str) -> set[str]:
+        """Ids of all resources of a type."""
+        with self._database.read() as connection:
+            return {
+                row[0] for row in connection.execute("SELECT id FROM resource WHERE type = ?", (resource_type,))
+            }
+
     def search(self, wanted: query.Query) -> Page:
         """Matches of a search, one page of them."""
         selected, values = query.where(wanted)
@@ -167,7 +178,9 @@ class FhirStore:
                     raise FhirRefusal(400, "value", "the resource has another id than the match", request.where)
                 return _Target(request, found[0], _load(connection, kind, found[0]), request.method == "POST")
         if request.method == "POST":
-            return _Target(request, self._new_id(), None, keep=False)
+            named = task_id_of(request.resource)
+            current = None if named is None else _load(connection, kind, named)
+            return _Target(request, named or self._new_id(), current, keep=False)
         if request.resource_id is not None and given not in (None, request.resource_id):
             raise FhirRefusal(400, "value", "the resource has another id than the URL", request.where)
         resource_id = request.resource_id or given or self._new_id()
@@ -194,7 +207,7 @@ def _carry_out(connection: sqlite3.Connection, target: _Target, names: dict[str,
     request, current = target.request, target.current
     if target.keep and current is not None:
         return current
-    if request.version is not None and (current is None or current.version != request.version):
+    if request.version is not None and (UNSTORED if current is None else current.version) != request.version:
         raise FhirRefusal(412, "conflict", "the resource has another version: read it again", request.where)
     resolve(request.resource, names, lambda kind, criteria: _find(connection, kind, criteria))
     version = 1 if current is None else current.version + 1

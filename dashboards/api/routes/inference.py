@@ -8,11 +8,11 @@ from fastapi import APIRouter, Header, Request, Response
 
 from dashboards.api import present_task
 from dashboards.api.context import Context
-from dashboards.api.inference_models import InferenceRequest, TaskResource
+from dashboards.api.inference_models import TaskResource
 from dashboards.api.models import Problem
 from dashboards.api.problems import MEDIA_TYPE
-from dashboards.orders.order import Order, key_of
-from schemas.events import TaskParameters
+from dashboards.orders.order import key_of
+from dashboards.orders.request import InferenceRequest, order_of
 
 router = APIRouter(prefix="/v1", tags=["inference"])
 
@@ -50,32 +50,10 @@ def infer(
     request is a task of its own.
     """
     key = None if idempotency_key is None else key_of("api", idempotency_key)
-    placed = context.desk.order(order_of(body), key)
+    placed = context.desk.order(order_of(body, "api"), key)
     root = context.root_of(request)
     answer = present_task.resource(placed.task, context.view, context.now(), root, placed.remarks)
     response.headers["location"] = answer.links.self
     if not placed.new:
         response.headers["idempotency-replayed"] = "true"
     return answer
-
-
-def order_of(body: InferenceRequest) -> Order:
-    """Order of a request."""
-    wanted, case = body.parameters, body.clinical_context
-    return Order(
-        model=body.model,
-        study_instance_uid=body.study_instance_uid,
-        series_instance_uids=body.series(),
-        model_version=body.model_version,
-        priority=body.priority,
-        callback_url=body.callback_url,
-        parameters=None
-        if wanted is None
-        else TaskParameters(
-            wanted.confidence_threshold,
-            tuple(dict.fromkeys(one.value for one in wanted.output_formats)),
-            wanted.include_heatmaps,
-        ),
-        indication=None if case is None else case.indication,
-        patient_age_years=None if case is None else case.patient_age_years,
-    )

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from dashboards.fhir.router import LARGEST_BODY, create_router
+from dashboards.fhir.http import LARGEST_BODY
+from dashboards.fhir.router import create_router
 from dashboards.fhir.store import FhirStore
 from tests.consumers.fhir.validators import structure_errors
 from tests.dashboards.fhir.bundles import create, observation, transaction

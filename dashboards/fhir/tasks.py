@@ -1,0 +1,210 @@
+"""Inference tasks as FHIR Tasks: made from the log until the writer has stored one, and then that one.
+
+One truth: the log says what becomes of a task, and the FHIR writer stores its Task only once the result is there,
+under the same id. So a read or a search finds each task once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from dashboards.fhir import query
+from dashboards.fhir.live_task import etag_of, live_task
+from dashboards.fhir.matching import matching
+from dashboards.fhir.outcome import FhirRefusal, Json
+from dashboards.fhir.store import FhirStore, Page, Stored
+from dashboards.fhir.task_request import command_of, order_of_task
+from dashboards.live.records import TaskView
+from dashboards.live.view import LiveView
+from dashboards.orders.desk import Desk, Placed
+from dashboards.orders.order import key_of
+
+#: Page marks from here on are times of tasks that are not stored; those below are the store's.
+_LIVE: Final = 10**15
+#: Tasks that are looked at for one page; a page of older ones begins where it ended.
+_MOST: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Current:
+    """A Task as it is now; ``made_at`` is in milliseconds since 1970."""
+
+    stored: Stored
+    etag: str
+    made_at: int = 0
+
+
+class Tasks:
+    """What the facade knows of Tasks, and does with them.
+
+    Parameters
+    ----------
+    store
+        Tasks that the FHIR writer has stored.
+    view
+        Tasks as the log tells them.
+    desk
+        Takes orders and commands.
+    """
+
+    def __init__(self, store: FhirStore, view: LiveView, desk: Desk) -> None:
+        self._store = store
+        self._view = view
+        self._desk = desk
+
+    def read(self, task_id: str) -> Current:
+        """A Task.
+
+        Raises
+        ------
+        FhirRefusal
+            404 when there is none.
+        """
+        try:
+            stored = self._store.read("Task", task_id)
+        except FhirRefusal as refusal:
+            task = self._view.task(task_id)
+            if refusal.status != 404 or task is None:
+                raise
+            return _current(task)
+        return Current(stored, stored.etag)
+
+    def version(self, task_id: str, version: str) -> Current:
+        """One version of a Task; of those that are not stored only the current one is kept.
+
+        Raises
+        ------
+        FhirRefusal
+            404 when there is none.
+        """
+        if version.isdecimal() and len(version) < 19:
+            stored = self._store.read("Task", task_id, int(version))
+            return Current(stored, stored.etag)
+        current = self.read(task_id)
+        if current.etag != f'W/"{version}"':
+            raise FhirRefusal(404, "not-found", "that version is not kept: read the Task as it is now")
+        return current
+
+    def search(self, wanted: query.Query) -> Page:
+        """Tasks that match: those that are not stored first, the newest first, and then the stored ones."""
+        if wanted.after is not None and wanted.after < _LIVE:
+            return self._store.search(wanted)
+        matches, cut_at = self._live(wanted)
+        stored = replace(wanted, after=None, count=max(wanted.count - len(matches), 1))
+        if wanted.only_total:
+            return Page((), self._total(stored, len(matches)), None)
+        if len(matches) > wanted.count or cut_at is not None:
+            last = matches[wanted.count - 1].made_at if len(matches) > wanted.count else cut_at or 0
+            # those of the same millisecond belong to this page, because the next one begins before it
+            page = tuple(one.stored for one in matches if one.made_at >= last)
+            return Page(page, None, _LIVE + last)
+        page = tuple(one.stored for one in matches)
+        rest = self._store.search(stored)
+        total = None if wanted.after is not None or rest.total is None else rest.total + len(matches)
+        if len(matches) == wanted.count:
+            return Page(page, total, _LIVE if rest.matches else None)
+        return Page((*page, *rest.matches), total, rest.after)
+
+    def create(self, resource: Json, identifier: str | None) -> Placed:
+        """Take the order that a Task is.
+
+        Parameters
+        ----------
+        resource
+            The Task.
+        identifier
+            What the requester calls it (``system|value``); ``None``: its first identifier.
+        """
+        name = identifier or _first_identifier(resource)
+        return self._desk.order(order_of_task(resource), None if name is None else key_of("fhir", name))
+
+    def change(
+        self, task_id: str, status: object, priority: object, reason: str | None, tag: str | None
+    ) -> Current:
+        """Ask for what a changed Task says.
+
+        Parameters
+        ----------
+        task_id
+            Of which task.
+        status, priority
+            As they should become; ``None``: as they are.
+        reason
+            Why.
+        tag
+            ``If-Match``: the version that the client has seen; ``None``: any.
+
+        Raises
+        ------
+        FhirRefusal
+            There is none, it has another version, or only its worker may do that.
+        """
+        current = self.read(task_id)
+        if tag is not None and tag.removeprefix("W/") != current.etag.removeprefix("W/"):
+            raise FhirRefusal(
+                412, "conflict", "the Task has another version: read it again", "Task.meta.versionId"
+            )
+        task = self._view.task(task_id)
+        if task is None or task.finished:
+            known = str(orjson.loads(current.stored.body).get("status"))
+            if status in (None, known):
+                return current
+            raise FhirRefusal(
+                409, "conflict", f"the Task is {known}: nothing can be changed any more", "Task.status"
+            )
+        command = None
+        if status is not None or priority is not None:
+            command = command_of(task, live_task(task)["status"] if status is None else status, priority)
+        if command is not None:
+            kind, wanted = command
+            task = self._desk.command(task_id, kind, "fhir", reason, wanted)
+        return self.read(task_id) if task.finished else _current(task)
+
+    def _total(self, wanted: query.Query, more: int) -> int | None:
+        total = self._store.search(wanted).total
+        return None if total is None else total + more
+
+    def _live(self, wanted: query.Query) -> tuple[list[Current], int | None]:
+        """Tasks that match and are not stored; and if there are more, when the last one looked at was made."""
+        end = None if wanted.after is None else wanted.after - _LIVE
+        tasks = [task for task in self._candidates(wanted) if end is None or _made_at(task) < end]
+        known = {task.task_id: _current(task) for task in tasks}
+        made = ((one.stored.updated, orjson.loads(one.stored.body)) for one in known.values())
+        matches = [known[resource["id"]] for resource in matching(wanted, made)]
+        return matches, _made_at(tasks[-1]) if len(tasks) >= _MOST else None
+
+    def _candidates(self, wanted: query.Query) -> list[TaskView]:
+        stored = self._store.ids("Task")
+        named = [value for name, value in wanted.used if name in ("_id", "identifier")]
+        if named:
+            # what a client asks by name is looked up, however many tasks there are
+            names = sorted({item.rpartition("|")[2] for value in named for item in query.split(value)})
+            found = [self._view.task(name) for name in names if name not in stored]
+            return [task for task in found if task is not None]
+        end = None if wanted.after is None else wanted.after - _LIVE
+
+        def waits(task: TaskView) -> bool:
+            return task.task_id not in stored and (end is None or _made_at(task) < end)
+
+        return self._view.newest(waits, None, _MOST)
+
+
+def _current(task: TaskView) -> Current:
+    body = orjson.dumps(live_task(task))
+    updated = round(task.updated_at.timestamp() * 1000)
+    return Current(Stored("Task", task.task_id, 0, updated, body), etag_of(task), _made_at(task))
+
+
+def _made_at(task: TaskView) -> int:
+    return round(task.created_at.timestamp() * 1000)
+
+
+def _first_identifier(resource: Json) -> str | None:
+    identifiers = resource.get("identifier")
+    for one in identifiers if isinstance(identifiers, list) else []:
+        if isinstance(one, dict) and isinstance(one.get("value"), str) and one["value"]:
+            return f"{one.get('system', '')}|{one['value']}"
+    return None
