@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from schemas import ids
-from schemas.events import ArrivalHint, Event, HintKind, InstanceStored, Origin
+from schemas.events import ArrivalHint, ClinicalContext, Event, HintKind, InstanceStored, Origin
 from streams.clock import Instant
 from streams.partition import Received
 
@@ -37,7 +39,7 @@ def instance(
     modality: str | None = "MR",
     association: str | None = None,
     own: bool = False,
-    **texts: str | None,
+    **texts: Any,
 ) -> InstanceStored:
     """Instance ``number`` of a series of a study."""
     series_uid = f"{study}.{series}"
@@ -78,6 +80,20 @@ def hint(
         kind=kind,
         association_id=association,
         instance_count=count,
+    )
+
+
+_told = itertools.count()
+
+
+def context(patient: str = "patient", **said: Any) -> ClinicalContext:
+    """What an order (with an accession number or study) or an admission says; each later than the one before."""
+    number = next(_told)
+    return ClinicalContext(
+        event_id=ids.event_id("clinical-context", number),
+        occurred_at=START + timedelta(milliseconds=number),
+        patient_key=patient,
+        **said,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,34 @@ TEXT = DEFAULT_FILE.read_text(encoding="utf-8")
             "p4-routine",
             "p4-routine by rule requested-low: requested procedure priority matches 'LOW*'",
         ),
+        # what an order says counts before the worklist, that before the tags, those before the sender
+        (
+            Facts(order_priority="R", patient_class="O", worklist_priority="STAT", calling_ae_title="ED_1"),
+            "p4-routine",
+            "p4-routine by rule order-routine-outpatient: order priority matches 'R' and "
+            "patient class matches 'O'",
+        ),
+        (Facts(order_priority="A"), "p2-urgent", "p2-urgent by rule order-asap: order priority matches 'A'"),
+        (
+            Facts(order_priority="A", patient_class="E"),
+            "p1-emergency",
+            "p1-emergency by rule order-asap-emergency: order priority matches 'A' and patient class matches 'E'",
+        ),
+        (
+            Facts(patient_class="E", requested_procedure_priority="LOW"),
+            "p2-urgent",
+            "p2-urgent by rule emergency-patient: patient class matches 'E'",
+        ),
+        (
+            Facts(patient_location="Приймальне відділення"),
+            "p2-urgent",
+            "p2-urgent by rule emergency-department: patient location matches 'приймальн*'",
+        ),
+        (
+            Facts(worklist_priority="LOW", requested_procedure_priority="STAT"),
+            "p4-routine",
+            "p4-routine by rule worklist-low: worklist priority matches 'LOW*'",
+        ),
         # STAT stands inside another word, and a title only resembles one of the emergency room's.
         (Facts(study_description="MR prostate"), "p3-normal", "p3-normal by default: no rule matched"),
         (Facts(calling_ae_title="MED_1"), "p3-normal", "p3-normal by default: no rule matched"),
@@ -57,6 +86,38 @@ def test_the_first_rule_that_matches_decides_and_says_so(facts: Facts, priority:
 def test_the_reason_quotes_the_rule_and_never_the_study() -> None:
     decision = RULES.decide(Facts(study_description="stroke, Іваненко Іван"))
     assert "Іваненко" not in decision.reason
+
+
+def test_age_decides_where_it_is_known() -> None:
+    rules = parse_rules(
+        TEXT.replace(
+            "  - name: screening",
+            "  - { name: newborn, priority: p2-urgent, when: { age_years: { maximum: 0.1 } } }\n"
+            "  - name: screening",
+        ),
+        "test",
+    )
+    assert rules.decide(Facts(age_years=0.05)).reason == "p2-urgent by rule newborn: age years are at most 0.1"
+    assert rules.decide(Facts()).priority is Priority.P3_NORMAL
+    assert rules.decide(Facts(age_years=30.0)).priority is Priority.P3_NORMAL
+
+
+def test_a_task_may_wait_for_its_hours_and_its_times_count_from_then() -> None:
+    rules = parse_rules(
+        TEXT.replace("windows: []", "windows: [{ priority: [p4-routine], begin: 20:00, end: 06:00 }]")
+        .replace("time_zone: UTC", "time_zone: Europe/Kyiv")
+        .replace("priority: p4-routine\n", "priority: p4-routine\n    useful_for_s: 86400\n"),
+        "test",
+    )
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    routine = rules.decide(Facts(requested_procedure_priority="LOW"))
+    times = rules.times(routine, noon)
+    assert times.not_before == datetime(2026, 11, 23, 18, tzinfo=UTC)
+    assert times.deadline == datetime(2026, 11, 23, 22, tzinfo=UTC)
+    assert times.useful_until == datetime(2026, 11, 24, 18, tzinfo=UTC)
+    assert rules.times(routine, noon + timedelta(hours=8)).not_before is None
+    assert rules.times(rules.decide(Facts()), noon).not_before is None
+    assert rules.windowed == {Priority.P4_ROUTINE}
 
 
 def test_all_conditions_of_a_rule_must_hold() -> None:
@@ -139,6 +200,80 @@ def test_a_filter_lets_through_what_is_included_and_not_excluded() -> None:
         ("remember_days: 30", "remember_days: 30\nremember_days: 3", "remember_days: given twice"),
         ("priorities:\n", "priorities: [\n", "is not YAML"),
         ('when: { requested_procedure_priority: ["LOW*"] }', "when: {}", "needs at least one condition"),
+        (
+            "  - name: worklist-stat",
+            "  - { name: child, priority: p2-urgent, when: { age_years: { maximum: 1 } } }\n"
+            "  - name: worklist-stat",
+            "rule worklist-stat looks at the worklist and stands after child, which looks at where the images "
+            "come from: what counts more stands first",
+        ),
+        (
+            "when: { patient_class: [E] }",
+            "when: { patient_class: [E], age_years: {} }",
+            r"line \d+, priorities\.3\.when\.age_years: give minimum, maximum or both",
+        ),
+        ("time_zone: UTC", "time_zone: Europe/Kiew", "'Europe/Kiew' is not known on this machine: .*Europe/Kyiv"),
+        (
+            "priority: p1-emergency\n",
+            "priority: p1-emergency\n    useful_for_s: 30\n",
+            "useful_for_s of rule order-stat ends before the deadline of its class, 60 s",
+        ),
+        (
+            "windows: []",
+            'windows: [{ priority: [p5], begin: "20:00", end: "06:00" }]',
+            r"line \d+, windows\.0\.priority\.0: Input should be 'p1-emergency'",
+        ),
+        (
+            "windows: []",
+            'windows: [{ priority: [p1-emergency], begin: "20:00", end: "06:00" }]',
+            r"windows\.0: an emergency never waits for a window: take p1-emergency out",
+        ),
+        (
+            "windows: []",
+            "windows: [{ priority: [p4-routine], begin: 20:00, end: 20:00 }]",
+            r"windows\.0: begin and end are the same: leave the window out",
+        ),
+        (
+            "windows: []",
+            'windows: [{ priority: [p4-routine], begin: "8 pm", end: "06:00" }]',
+            r'windows\.0\.begin: give a time of day such as "20:00"',
+        ),
+        (
+            "windows: []",
+            "windows:\n  - { priority: [p4-routine, p3-normal], begin: 20:00, end: 06:00 }\n"
+            "  - { priority: [p4-routine], begin: 05:00, end: 08:00, days: [sat] }",
+            "windows 1 and 2 overlap for p4-routine: make them one, or give them different days or hours",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    requires: { all: [{ modality: [MR] }, { modalty: [CT] }] }",
+            r"line \d+, routes\.0\.requires\.all\.1\.modalty: there is no such field",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    requires: { any: [] }",
+            r"routes\.0\.requires\.any: .*at least 1 item",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    requires: {}",
+            r"routes\.0\.requires: a condition on a series needs at least one field",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    maximum_instances: 9",
+            r"routes\.0: minimum_instances may not exceed maximum_instances",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    orientation: [transversal]",
+            r"routes\.0\.orientation\.0: Input should be 'axial', 'coronal', 'sagittal' or 'oblique'",
+        ),
+        (
+            "minimum_instances: 10",
+            "minimum_instances: 10\n    slice_spacing_mm: { minimum: 5, maximum: 1 }",
+            r"routes\.0\.slice_spacing_mm: minimum may not exceed maximum",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_sentence(old: str, new: str, sentence: str) -> None:
