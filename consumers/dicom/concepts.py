@@ -72,13 +72,16 @@ LANGUAGES: Final[Mapping[Language, Any]] = {
 _ANATOMICAL_STRUCTURE: Final = codes.SCT.AnatomicalStructure
 _ABNORMAL_STRUCTURE: Final = CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure")
 
-#: Finding types whose segment is a normal structure: the segment is then the site, not the finding.
-ANATOMY: Final = frozenset({"brain-volume"})
-
 
 def segmented_property(finding: Finding) -> tuple[Any, Any]:
-    """Segmented property category and type (PS3.3 C.8.20.2, CID 7150) of a finding's segment."""
-    if finding.finding_type in ANATOMY and finding.site is not None:
+    """Segmented property category and type (PS3.3 C.8.20.2, CID 7150) of a finding's segment.
+
+    A finding whose site is itself is a normal structure that was measured, such as the brain.
+    """
+    if finding.site is not None and (finding.site.value, finding.site.scheme) == (
+        finding.code.value,
+        finding.code.scheme,
+    ):
         return _ANATOMICAL_STRUCTURE, concept(finding.site)
     return _ABNORMAL_STRUCTURE, concept(finding.code)
 
