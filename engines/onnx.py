@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engines import onnx_errors
@@ -165,8 +166,8 @@ class OnnxEngine:
         for name in self._names:
             binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(binding)
-        found: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
-        return found
+        # what the binding gives is its own memory, and goes with it
+        return [np.array(array) for array in binding.copy_outputs_to_cpu()]
 
     def _resident(self, name: str, array: NDArray[Any]) -> Any:
         """Buffer on the device that holds the array: the one of the last run where the shape is the same."""
@@ -176,7 +177,8 @@ class OnnxEngine:
             return held
         import onnxruntime
 
-        self._held[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+        # on the CPU the value is the very array that it is made of: never the caller's
+        self._held[name] = onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array), self._device, 0)
         return self._held[name]
 
 

@@ -1,7 +1,7 @@
 """Arrays of a caller + inputs of a graph → the arrays as the runtime wants them, or a word on what does not fit.
 
 Runtimes say it each in their own way, some only by crashing. Guarantee: what comes out has every name of the graph
-once, with its dtype and a shape that the graph allows, in memory without gaps.
+once, with its dtype and a shape that the graph allows, without gaps and in this machine's byte order.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fitting(specs: Sequence[TensorSpec], tensors: Tensors) -> dict[str, NDArray[
                 f"input {spec.name} of the model is {spec.dtype} {list(spec.dims)} and was given "
                 f"{array.dtype.name} {list(array.shape)}: make the array so (-1 stands for any size)"
             )
-        arrays[spec.name] = np.ascontiguousarray(array)
+        arrays[spec.name] = np.ascontiguousarray(array, spec.dtype)  # this machine's byte order
     return arrays
 
 

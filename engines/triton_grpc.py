@@ -54,6 +54,7 @@ class TritonGrpcEngine:
 
         self._grpc, self._failure = grpc, InferenceServerException
         self._server, self._model, self._timeout_s = url, model, timeout_s
+        self._closed = False
         scheme, _, address = url.partition("://")
         options = [
             ("grpc.max_send_message_length", _LARGEST),
@@ -116,6 +117,7 @@ class TritonGrpcEngine:
 
     def close(self) -> None:
         """End the connection."""
+        self._closed = True
         self._client.close()
 
     def _describe(self, version: str | None) -> None:
@@ -137,6 +139,8 @@ class TritonGrpcEngine:
         self._identity = f"{server.name} {server.version} gRPC"
 
     def _ask(self, call: Callable[[], Any]) -> Any:
+        if self._closed:
+            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
         try:
             return call()
         except self._failure as error:

@@ -36,6 +36,8 @@ class TritonHttpEngine:
         Its version there; ``None`` takes what the server serves.
     timeout_s
         Seconds that one inference may take.
+    binary
+        Send tensors as bytes and not as JSON; ``None`` does so where the server says that it can.
 
     Raises
     ------
@@ -45,7 +47,15 @@ class TritonHttpEngine:
         The server is away, or its model is not ready.
     """
 
-    def __init__(self, url: str, model: str, version: str | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        version: str | None = None,
+        timeout_s: float = 60.0,
+        *,
+        binary: bool | None = None,
+    ) -> None:
         reason = self.unavailable()
         if reason is not None:
             raise ConfigurationError(reason)
@@ -73,7 +83,7 @@ class TritonHttpEngine:
         except BaseException:
             self._client.close()
             raise
-        self._binary = _BINARY in server.get("extensions", [])
+        self._binary = _BINARY in server.get("extensions", []) if binary is None else binary
         self._identity = f"{server.get('name')} {server.get('version')} HTTP"
 
     @classmethod
@@ -154,6 +164,8 @@ class TritonHttpEngine:
             raise DestinationUnavailable(f"{model} on {self._server} is not ready: check the server's log")
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
+        if self._client.is_closed:
+            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
         try:
             return self._client.request(method, self._server + path, **options)
         except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as error:
