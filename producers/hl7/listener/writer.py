@@ -1,8 +1,8 @@
 """Messages in hand → one Kafka transaction for many of them → their answers. One thread.
 
 Guarantee: AA is answered only for what is committed; a message that is sent again after any kind of end gives no
-second event; of one key the messages stay in the order in which they came. While Kafka is away every message is
-answered AR within seconds, and nothing of it is written later.
+second event; of one key the messages stay in the order in which they came. While Kafka is away messages are
+answered AR, the first ones after the time of a transaction, and nothing of them is written later.
 """
 
 from __future__ import annotations
