@@ -11,6 +11,8 @@ from schemas import ids
 from schemas.events import ArrivalHint, ClinicalContext, Event, HintKind, InstanceStored, Origin
 from streams.clock import Instant
 from streams.partition import Received
+from streams.rules import Rules
+from streams.rules_file import load_rules
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -81,6 +83,13 @@ def hint(
         association_id=association,
         instance_count=count,
     )
+
+
+def rules_of_one_model() -> Rules:
+    """Rules of the release, with the route of the brain segmentation alone."""
+    rules = load_rules()
+    routes = tuple(route for route in rules.routes if route.model == "mri-brain-segmentation")
+    return rules.model_copy(update={"routes": routes})
 
 
 _told = itertools.count()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,12 +23,12 @@ from schemas.events import (
 from schemas.topics import Priority
 from streams.assembly import Assembler
 from streams.context import ContextTable
+from streams.criteria import Not
 from streams.routing import Router
 from streams.rules import Rules
-from streams.rules_file import DEFAULT_FILE, load_rules, parse_rules
-from tests.streams.samples import at, context, hint, instance, received
+from tests.streams.samples import at, context, hint, instance, received, rules_of_one_model
 
-RULES = load_rules()
+RULES = rules_of_one_model()
 CODEC = Codec()
 STUDY = "2.25.1"
 STAT = {"accession_number": "A1", "order_priority": "S"}
@@ -219,6 +220,25 @@ def test_the_order_is_found_when_the_accession_number_comes_with_a_later_image()
     assert task.priority is Priority.P1_EMERGENCY
 
 
+def test_a_changed_order_opens_only_the_studies_that_it_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    department = Department()
+    for number in range(200):
+        study = f"2.25.{number}"
+        keys = {"accession_number": f"A{number}", "patient_key": f"patient-{number // 2}"}
+        department.give(0, *(instance(study, one, **keys) for one in range(12)))
+    department.look(5.0)
+    opened: list[str] = []
+    known = Assembler._known
+    monkeypatch.setattr(
+        Assembler, "_known", lambda self, uid, moment: (opened.append(uid), known(self, uid, moment))[1]
+    )
+    department.order("one", patient="patient-3", accession_number="A7", order_priority="S")
+    assert [command.study_instance_uid for command in commands(department.look(6.0))] == ["2.25.7"]
+    department.order("other", patient="patient-200", accession_number="A1000", order_priority="S")
+    assert department.look(7.0) == []
+    assert opened == ["2.25.7"]
+
+
 def test_a_study_that_is_forgotten_asks_for_nothing_more() -> None:
     department = Department()
     department.give(0, *images(12))
@@ -295,11 +315,10 @@ class TestSeries:
         assert [ready.complete for ready in readies(department.look(3.0))] == [True]
 
     def test_waits_where_a_further_series_could_take_back_what_the_route_requires(self) -> None:
-        text = DEFAULT_FILE.read_text(encoding="utf-8").replace(
-            "    minimum_instances: 10\n",
-            "    minimum_instances: 10\n    requires: { not: { modality: [CT] } }\n",
-        )
-        department = Department(parse_rules(text, "test"))
+        (route,) = RULES.routes
+        no_ct = Not.model_validate_json('{"not": {"modality": ["CT"]}}')
+        rules = RULES.model_copy(update={"routes": (route.model_copy(update={"requires": no_ct}),)})
+        department = Department(rules)
         department.order(**STAT)
         department.give(0, *images(12))
         department.give(1.0, *images(1, series=2, modality="CT"))

@@ -20,11 +20,10 @@ from streams.decided import Decided
 from streams.facts import NOTHING, Clinical
 from streams.partition import Output
 from streams.routing import Router
-from streams.rules import Rules
-from streams.rules_file import DEFAULT_FILE, load_rules, parse_rules
-from tests.streams.samples import MR, SEG, START, at
+from streams.rules import Route, Rules
+from tests.streams.samples import MR, SEG, START, at, rules_of_one_model
 
-RULES = load_rules()
+RULES = rules_of_one_model()
 STUDY = "2.25.7"
 
 
@@ -114,8 +113,9 @@ def test_the_same_revision_always_makes_the_same_ids() -> None:
 
 
 def test_every_model_that_is_routed_gets_a_task() -> None:
-    text = DEFAULT_FILE.read_text(encoding="utf-8") + "  - { model: second-model, modality: [MR, CT] }\n"
-    tasks = tasks_for(study(series(1, 20), series(2, 300, modality="CT")), parse_rules(text, "test"))
+    second = Route(model="second-model", modality=("MR", "CT"))
+    rules = RULES.model_copy(update={"routes": (*RULES.routes, second)})
+    tasks = tasks_for(study(series(1, 20), series(2, 300, modality="CT")), rules)
     assert [(task.model_name, task.series[0].series_instance_uid) for task in tasks] == [
         ("mri-brain-segmentation", f"{STUDY}.1"),
         ("second-model", f"{STUDY}.2"),
