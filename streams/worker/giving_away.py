@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 #: How often a task may be forwarded between two attempts.
 MOST_FORWARDS: Final = 3
 
+#: End of the name of a static member that reads P1 only. With the name of one that reads all, it would be given
+#: the partitions that it had before its mode was changed.
+EMERGENCIES_ONLY: Final = ".p1"
+
 #: How old the answer of the broker may be, in seconds.
 _FRESH_S: Final = 5.0
 _ASK_S: Final = 5.0
@@ -95,10 +99,13 @@ class Owners:
             log.warning("owners of partitions are not known", extra=fields(reason=error.args[0].str()))
             members = []
         self._known = {
-            Partition(place.topic, place.partition): member.group_instance_id.removesuffix(self._suffix)
+            Partition(place.topic, place.partition): self._node(member.group_instance_id)
             for member in members
             if member.group_instance_id and member.assignment is not None
             for place in member.assignment.topic_partitions
         }
         self._known_at = now
         return self._known
+
+    def _node(self, member: str) -> str:
+        return member.removesuffix(EMERGENCIES_ONLY).removesuffix(self._suffix)

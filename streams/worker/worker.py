@@ -28,7 +28,7 @@ from streams.worker.commits import Commits
 from streams.worker.conductor import CommandQueue, Conductor
 from streams.worker.desk import Desk, Surroundings
 from streams.worker.follow import Follower, Listener
-from streams.worker.giving_away import Owners, destination
+from streams.worker.giving_away import EMERGENCIES_ONLY, Owners, destination
 from streams.worker.heartbeat import Heart
 from streams.worker.intake import Intake
 from streams.worker.job import Job, Partition
@@ -72,8 +72,10 @@ def _serve(
         Topic.PRIORS: Listener(priors.hear),
     }
     follower = Follower(kafka, codec, f"{process.name}-follower", listeners)
+    only_emergencies = settings.mode == "emergency-only"
+    member = process.instance + (EMERGENCIES_ONLY if only_emergencies else "")
     consumer = new_consumer(
-        consumer_config(kafka, process.name, WORKER_GROUP, instance_id=process.instance, fetch_wait_ms=50)
+        consumer_config(kafka, process.name, WORKER_GROUP, instance_id=member, fetch_wait_ms=50)
     )
     live = EventPublisher(kafka, codec, process.source, telemetry)
     announcer = Announcer(live)
@@ -101,7 +103,7 @@ def _serve(
     )
     one_at_a_time = settings.mode == "emergency-first"
     desk = Desk(node, around, telemetry, settings.prefetch, one_at_a_time=one_at_a_time)
-    classes = (Priority.P1_EMERGENCY,) if settings.mode == "emergency-only" else tuple(Priority)
+    classes = (Priority.P1_EMERGENCY,) if only_emergencies else tuple(Priority)
     partitions = Partitions(consumer, classes, lambda: desk, lambda jobs: conductor.let_go(jobs), process.stop)
     publisher = EventPublisher(kafka, codec, process.source, telemetry, process.instance, WORKER_GROUP)
     commits = Commits(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +16,10 @@ from confluent_kafka.admin import AdminClient
 from pydicom import Dataset
 
 from producers.kafka import EventPublisher, consumer_config, new_consumer
+from producers.messages import bytes_of, headers_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
-from schemas.events import InferenceResult, InferenceTask, TaskState, TaskStatus
+from schemas.events import CommandKind, InferenceResult, InferenceTask, TaskCommand, TaskState, TaskStatus
 from schemas.headers import header
 from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, WORKER_GROUP, Topic, dlq_topic, retry_topic, spec_of
@@ -27,6 +29,8 @@ from tests.services import module
 OUTPUTS = (
     Topic.RESULTS.value,
     Topic.STATUS.value,
+    Topic.PRIORS.value,
+    Topic.NODES.value,
     retry_topic(WORKER_GROUP),
     dlq_topic(WORKER_GROUP),
 )
@@ -55,7 +59,10 @@ class Watch:
     seen: list[Seen] = field(default_factory=list)
 
     def events(self, kind: type[T], task_id: str) -> list[T]:
-        return [item.event for item in self.seen if isinstance(item.event, kind) and item.event.task_id == task_id]
+        return [item.event for item in self.seen if isinstance(item.event, kind) and item.event.task_id == task_id]  # type: ignore[attr-defined] # of events about a task
+
+    def all(self, kind: type[T]) -> list[T]:
+        return [item.event for item in self.seen if isinstance(item.event, kind)]
 
     def states(self, task_id: str) -> list[TaskState]:
         return [item.state for item in self.events(TaskStatus, task_id)]
@@ -85,7 +92,9 @@ class Watch:
                 event: Any = Codec().decode(value)
             except Exception:  # noqa: BLE001 - a dead letter may be anything
                 event = None
-            self.seen.append(Seen(message.topic() or "", message.key(), event, value, message.headers() or []))
+            self.seen.append(
+                Seen(message.topic() or "", bytes_of(message.key()), event, value, headers_of(message))
+            )
 
 
 @contextmanager
@@ -136,6 +145,16 @@ def submit(settings: KafkaSettings, *tasks: InferenceTask) -> None:
     publisher.flush()
 
 
+def command(settings: KafkaSettings, task: InferenceTask, kind: CommandKind, **given: Any) -> None:
+    """Ask something of whoever holds a task, as the API does."""
+    number = f"{task.task_id}-{kind}-{time.monotonic_ns()}"
+    now = datetime.now(UTC)
+    asked = TaskCommand(number, now, task.task_id, task.study_instance_uid, kind, "operator", **given)
+    publisher = EventPublisher(settings, Codec(), "/test/commands", Telemetry())
+    publisher.publish(Topic.COMMANDS, task.task_id, asked)
+    publisher.flush()
+
+
 def store(dicom_web: str, images: Sequence[Dataset]) -> None:
     """Put images into a gateway by STOW-RS."""
     body = stow_body([part10(image) for image in images])
@@ -144,13 +163,20 @@ def store(dicom_web: str, images: Sequence[Dataset]) -> None:
 
 
 @contextmanager
-def worker(settings: KafkaSettings, directory: Path, node: str = "node-1", **environment: str) -> Iterator[Any]:
-    """``python -m streams.worker`` until the block ends; its log is ``worker.log``."""
+def worker(
+    settings: KafkaSettings,
+    directory: Path,
+    node: str = "node-1",
+    name: str = "streams.worker",
+    log: str = "worker.log",
+    **environment: str,
+) -> Iterator[Any]:
+    """``python -m streams.worker`` until the block ends."""
     given = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "SCANSTREAM_DATA_DIR": str(directory),
         "SCANSTREAM_NODE": node,
         **environment,
     }
-    with module("streams.worker", environment=given, log=directory / "worker.log") as child:
+    with module(name, environment=given, log=directory / log) as child:
         yield child
