@@ -16,7 +16,8 @@ from schemas.logs import fields
 
 log = logging.getLogger(__name__)
 
-_PRUNE_EVERY: Final = 50
+#: Files that go at once when there are too many, as a share.
+_ROOM: Final = 0.1
 
 
 class Kept:
@@ -33,7 +34,7 @@ class Kept:
     def __init__(self, directory: Path, most: int) -> None:
         self._directory = directory
         self._most = most
-        self._since = _PRUNE_EVERY
+        self._count = most  # until they are counted
 
     def keep(self, payload: bytes) -> str | None:
         """Name of the file with these bytes; ``None`` where none could be written."""
@@ -46,9 +47,8 @@ class Kept:
             with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(payload)
             aside.replace(self._directory / name)
-            self._since += 1
-            if self._since >= min(_PRUNE_EVERY, self._most):
-                self._since = 0
+            self._count += 1
+            if self._count > self._most:
                 self._prune()
         except OSError as error:
             log.warning("a rejected message could not be kept", extra=fields(reason=error.strerror))
@@ -57,5 +57,9 @@ class Kept:
 
     def _prune(self) -> None:
         files = sorted(self._directory.glob("*.hl7"), key=lambda file: file.stat().st_mtime_ns)
-        for file in files[: -self._most]:
-            file.unlink(missing_ok=True)
+        self._count = len(files)
+        if self._count > self._most:
+            kept = self._most - int(self._most * _ROOM)
+            for file in files[:-kept]:
+                file.unlink(missing_ok=True)
+            self._count = kept

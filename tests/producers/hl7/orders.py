@@ -24,6 +24,11 @@ def key(patient_id: str = "4711", issuer: str = "HOSP") -> str:
     return found
 
 
+def field(name: str, values: dict[int, str]) -> str:
+    """A segment of these fields, as they are written."""
+    return "|".join([name, *(values.get(number, "") for number in range(1, max(values) + 1))])
+
+
 def lines(*segments: str) -> bytes:
     return "".join(f"{segment}\r" for segment in segments).encode()
 
