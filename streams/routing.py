@@ -7,6 +7,8 @@ study for which nothing runs leads to an audit event, too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from schemas import ids
 from schemas.events import (
@@ -23,10 +25,13 @@ from schemas.topics import TASK_TOPICS, Topic
 from streams.clock import Instant
 from streams.decided import Decided, obey_order, superseded, upgrade
 from streams.eligibility import assess
-from streams.facts import CANCELLED, Clinical, Facts
+from streams.facts import CANCELLED, HELD, Clinical, Facts
 from streams.partition import Output
 from streams.rules import Decision, Route, Rules
 from streams.series import content_id
+
+#: A task of an order on hold does not begin before its worker can have read that.
+_UNTIL_HELD: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,10 @@ class Router:
     ) -> InferenceTask:
         task_id = ids.task_id(ready.study_instance_uid, ready.revision, route.model)
         times = self.rules.times(decision, at.utc)
+        not_before = times.not_before
+        if clinical.order_status == HELD:
+            # the command that holds it is read at another pace than the task
+            not_before = max(not_before or at.utc, at.utc + _UNTIL_HELD)
         age = clinical.patient_age_years if ready.patient_age_years is None else ready.patient_age_years
         return InferenceTask(
             event_id=ids.event_id("inference-task", task_id, 1),
@@ -136,7 +145,7 @@ class Router:
             deadline=times.deadline,
             retrieve_url=ready.retrieve_url,
             series=(series,),
-            not_before=times.not_before,
+            not_before=not_before,
             accession_number=ready.accession_number,
             patient_key=ready.patient_key,
             patient_age_years=age,

@@ -196,6 +196,7 @@ def test_a_held_order_holds_its_tasks_until_it_is_released() -> None:
     events = department.look(5.0)
     (task,), (command,) = tasks(events), commands(events)
     assert (command.kind, command.task_id) == (CommandKind.HOLD, task.task_id)
+    assert task.not_before == at(15.0).utc
     department.restart(6.0)
     assert department.look(6.0) == []
     department.order(accession_number="A1", order_status="active")
