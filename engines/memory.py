@@ -12,7 +12,8 @@ from typing import Final
 _WORDS: Final = re.compile(
     r"""out\ of\ memory | outofmemory | out\ of\ host\ memory
       | failed\ to\ allocat | fails?\ to\ allocate | cannot\ allocate\ memory | can't\ allocate\ memory
-      | bad[_\ ]alloc | not\ enough\ memory | std::bad_array_new_length
+      | bad[_\ ]alloc | not\ (?:be\ )?enough\ (?:free\ )?memory | could\ not\ be\ allocated
+      | std::bad_array_new_length
       | available\ memory\ of\ \d+\ is\ smaller\ than\ requested
       | (?:cublas|cudnn|cufft|cusolver|cusparse)_status_(?:internal_error_device_)?alloc_failed
       | cuda\ failure\ 2\b | cudaerrormemoryallocation | insufficient\ (?:device\ )?memory""",
