@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
@@ -21,6 +22,7 @@ from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk
 from dashboards.orders.once import Writer
 from dashboards.orders.site import site_of_environment
+from dashboards.ups.subscriptions import Subscriptions
 from producers.kafka import EventPublisher
 from producers.process import Process, run
 from producers.schema_registry import codec_from
@@ -43,6 +45,8 @@ def _body(process: Process) -> None:
     publish = Publish(
         EventPublisher(KafkaSettings(), codec_from(RegistrySettings()), process.source, process.telemetry)
     )
+    folder = _folder(process)
+    subscriptions = Subscriptions(folder / "ups.sqlite")
     context = ApiContext(
         view,
         follower.missing,
@@ -51,12 +55,14 @@ def _body(process: Process) -> None:
         publish,
         recall,
         Desk(view, follower.missing, recall, _once(process, follower), publish, site_of_environment(), _now),
+        subscriptions,
         secret_of(alarms.link_secret, alarms.link_secret_file, "SCANSTREAM_ESCALATION_LINK_SECRET"),
         settings.public_url,
     )
     with (
         listen(settings.host, settings.port) as listener,
-        closing(_fhir_store(process)) as store,
+        closing(FhirStore(folder / "fhir.sqlite")) as store,
+        closing(subscriptions),
         closing(follower),
         closing(recall),
     ):
@@ -92,7 +98,7 @@ def _settle_memory() -> None:
     gc.set_threshold(10_000, 20, 100)
 
 
-def _fhir_store(process: Process) -> FhirStore:
+def _folder(process: Process) -> Path:
     folder = process.settings.data_dir / "api"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +106,7 @@ def _fhir_store(process: Process) -> FhirStore:
         raise ConfigurationError(
             f"the folder {folder} cannot be made ({error.strerror}): set SCANSTREAM_DATA_DIR to a writable place"
         ) from error
-    return FhirStore(folder / "fhir.sqlite")
+    return folder
 
 
 if __name__ == "__main__":

@@ -22,10 +22,13 @@ from dashboards.api.routes import (
     studies,
     task_requests,
     tasks,
+    ups,
+    ups_channel,
 )
 from dashboards.fhir.router import create_router
 from dashboards.fhir.store import FhirStore
 from dashboards.fhir.tasks import Tasks
+from producers.tolerance import read_without_validation
 
 _ABOUT = """Radiology AI as an event stream: studies and tasks as the log tells them, and FHIR R4 under `/fhir`.
 Errors are problem details (RFC 9457). `/` is the worklist for people."""
@@ -41,6 +44,8 @@ def create_app(context: ApiContext, fhir_store: FhirStore) -> FastAPI:
     fhir_store
         Resources of the FHIR facade; the caller closes it.
     """
+    # a workitem of others may hold a patient's attributes, and what is wrong with them must not stand in the log
+    read_without_validation()
     app = FastAPI(
         title="scanstream",
         summary="Radiology AI as an event stream on Kafka",
@@ -61,6 +66,8 @@ def create_app(context: ApiContext, fhir_store: FhirStore) -> FastAPI:
         events.router,
         fleet.router,
         tasks.router,
+        ups.router,
+        ups_channel.router,
         studies.router,
         escalations.router,
         metrics.router,

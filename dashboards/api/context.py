@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from fastapi.requests import HTTPConnection
 
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk
+from dashboards.ups.subscriptions import Subscriptions
 from producers.telemetry import Telemetry
 from schemas.events import Event
 from schemas.topics import Topic
@@ -37,6 +39,8 @@ class ApiContext:
         Reads an event of the log again; raises ``DestinationUnavailable`` where Kafka does not give it.
     desk
         Takes orders and commands.
+    subscriptions
+        Who wants to hear of which workitems.
     link_secret
         Signs links to acknowledge an alarm; ``None``: there are no such links.
     public_url
@@ -50,6 +54,7 @@ class ApiContext:
     publish: Callable[[Topic, str, Event], None]
     recall: Callable[[Place], Event]
     desk: Desk
+    subscriptions: Subscriptions
     link_secret: str | None = None
     public_url: str | None = None
 
@@ -58,7 +63,7 @@ class ApiContext:
         return (self.public_url or str(request.base_url)).rstrip("/")
 
 
-def context_of(request: Request) -> ApiContext:
+def context_of(request: HTTPConnection) -> ApiContext:
     """Context that the application was made with."""
     return cast(ApiContext, request.app.state.context)
 

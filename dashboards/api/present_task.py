@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -10,17 +9,13 @@ from typing import Final, Literal
 from dashboards.api.inference_models import PublicState, TaskLinks, TaskResource
 from dashboards.live.records import TaskView
 from dashboards.live.view import LiveView
+from dashboards.ups.identity import workitem_uid
 from schemas.events import TaskState
 
 #: What requesters see of each state: an attempt that failed for now makes no state of its own.
 PUBLIC: Final = {state: PublicState(state.value) for state in TaskState if state is not TaskState.RETRY_WAIT} | {
     TaskState.RETRY_WAIT: PublicState.QUEUED
 }
-
-
-def workitem_uid(task_id: str) -> str:
-    """UID of the UPS workitem that a task is seen as: the task's UUID as an OID (PS3.5 B.2)."""
-    return f"2.25.{uuid.UUID(task_id).int}"
 
 
 def links(task: TaskView, root: str) -> TaskLinks:
@@ -32,7 +27,7 @@ def links(task: TaskView, root: str) -> TaskLinks:
         cancel=f"{own}/cancel",
         events=f"{own}/events",
         fhir=f"{root}/fhir/Task/{task.task_id}",
-        ups=f"{root}/workitems/{workitem_uid(task.task_id)}",
+        ups=f"{root}/workitems/{workitem_uid(task)}",
     )
 
 

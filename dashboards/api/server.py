@@ -47,7 +47,9 @@ def serving(app: ASGIApp, listener: socket.socket, sleep: Callable[[float], None
         Waits between looks at the server's start, in seconds.
     """
     # log_config None: our own JSON log stays; a thread of its own: uvicorn leaves the process's signals alone
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, ws="websockets-sansio", timeout_graceful_shutdown=SHUTDOWN_S
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()

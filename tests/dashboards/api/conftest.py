@@ -21,6 +21,7 @@ from dashboards.orders.checks import Callbacks
 from dashboards.orders.desk import Desk
 from dashboards.orders.once import Output
 from dashboards.orders.site import Site
+from dashboards.ups.subscriptions import Subscriptions
 from producers.telemetry import Telemetry
 from schemas.errors import DestinationUnavailable
 from schemas.events import Event, TaskStatus
@@ -44,6 +45,7 @@ class Service:
     """What the API works with, for a test to change."""
 
     store: FhirStore
+    subscriptions: Subscriptions
     view: LiveView = field(default_factory=LiveView)
     missing: list[str] = field(default_factory=list)
     now: datetime = START + timedelta(minutes=1)
@@ -89,13 +91,19 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    with closing(FhirStore(tmp_path / "fhir.sqlite")) as store:
-        yield Service(store)
+    with closing(FhirStore(tmp_path / "fhir.sqlite")) as store, closing(Subscriptions(tmp_path / "ups")) as wanted:
+        yield Service(store, wanted)
 
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    context = ApiContext(
+    transport = httpx.ASGITransport(create_app(context_of(service), service.store), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client
+
+
+def context_of(service: Service) -> ApiContext:
+    return ApiContext(
         service.view,
         lambda: service.missing,
         service.telemetry,
@@ -103,8 +111,6 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         service.publish,
         service.recall,
         service.desk(),
+        service.subscriptions,
         service.link_secret,
     )
-    transport = httpx.ASGITransport(create_app(context, service.store), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-        yield client

@@ -1,0 +1,207 @@
+"""Workitem that somebody creates, in DICOM JSON → order, where it is for us. Pure.
+
+It is for us when its workitem code, its station name or its station class names a model: by our coding scheme, or
+by a value that a worker's model has. Everything else that is refused says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+import orjson
+from pydicom import Dataset
+
+from dashboards.orders.order import Order, Refused
+from dashboards.orders.request import order_from
+from dashboards.ups.workitem import LABEL, SCHEME
+from schemas.topics import Priority
+
+#: PS3.5 9.1.
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+_CODES: Final = (
+    "ScheduledWorkitemCodeSequence",
+    "ScheduledStationNameCodeSequence",
+    "ScheduledStationClassCodeSequence",
+)
+PRIORITIES: Final = {
+    "HIGH": Priority.P2_URGENT,
+    "MEDIUM": Priority.P3_NORMAL,
+    "LOW": Priority.P4_ROUTINE,
+}
+#: Processing parameter → field of the request.
+_PARAMETERS: Final = {
+    "confidence-threshold": ("parameters", "confidence_threshold"),
+    "output-format": ("parameters", "output_formats"),
+    "include-heatmaps": ("parameters", "include_heatmaps"),
+    "indication": ("clinical_context", "indication"),
+    "callback-url": (None, "callback_url"),
+    "model-version": (None, "model_version"),
+}
+
+
+class WorkitemRefused(Refused):
+    """A request on a workitem that is not served; the reason is in the Warning header too (PS3.18 11)."""
+
+    def headers(self) -> dict[str, str]:
+        """Header fields of the answer."""
+        text = self.detail.replace('"', "'").encode("ascii", "replace").decode()
+        return super().headers() | {"warning": f'299 {LABEL} "{text[:500]}"'}
+
+
+def parsed(body: bytes) -> Dataset:
+    """Data set of a request: one in DICOM JSON, alone or as the only one of a list (PS3.18 F).
+
+    Raises
+    ------
+    WorkitemRefused
+        It is none.
+    """
+    try:
+        content = orjson.loads(body)
+        item = Dataset.from_json(content[0] if isinstance(content, list) and len(content) == 1 else content)
+        for element in item.iterall():
+            _ = element.value
+    except Exception as error:
+        # the library raises whatever a wrong value happens to meet
+        raise WorkitemRefused(
+            400, f"the body is no data set in DICOM JSON ({type(error).__name__}): correct it"
+        ) from error
+    return item
+
+
+def check_uid(uid: str) -> str:
+    """Return a UID that is one.
+
+    Raises
+    ------
+    WorkitemRefused
+        It is none.
+    """
+    if len(uid) > 64 or not _UID.fullmatch(uid):
+        raise WorkitemRefused(400, f"{uid[:64]!r} is no UID: correct it")
+    return uid
+
+
+def order_of_workitem(item: Dataset, models: Collection[str]) -> Order:
+    """Order of a new workitem.
+
+    Parameters
+    ----------
+    item
+        The workitem.
+    models
+        Names of the models that workers have.
+
+    Raises
+    ------
+    WorkitemRefused
+        It is not for us, or not as PS3.4 CC.2.5.1 has it.
+    Refused
+        A value is wrong.
+    """
+    if item.get("ProcedureStepState") != "SCHEDULED":
+        raise WorkitemRefused(400, "Procedure Step State (0074,1000) of a new workitem must be SCHEDULED")
+    if item.get("TransactionUID"):
+        raise WorkitemRefused(400, "Transaction UID (0008,1195) of a new workitem must be empty")
+    given = item.get("ScheduledProcedureStepPriority")
+    if given not in PRIORITIES:
+        raise WorkitemRefused(400, "Scheduled Procedure Step Priority (0074,1200) must be HIGH, MEDIUM or LOW")
+    if item.get("InputReadinessState", "READY") == "UNAVAILABLE":
+        raise WorkitemRefused(
+            400, "Input Readiness State (0040,4041) is UNAVAILABLE: create it once they are there"
+        )
+    content: dict[str, Any] = {"model": _model(item, models), "priority": PRIORITIES[given]}
+    studies, series = _inputs(item)
+    if len(studies) > 1:
+        raise WorkitemRefused(400, "Input Information Sequence (0040,4021) names several studies: one at a time")
+    content["study_instance_uid"] = next(iter(studies), None)
+    content["series_instance_uids"] = series
+    for name, value in _parameters(item):
+        part, field = _PARAMETERS[name]
+        into = content if part is None else content.setdefault(part, {})
+        if field == "output_formats":
+            into.setdefault(field, []).append(value)
+        else:
+            into[field] = value
+    return order_from(content, "ups")
+
+
+def upgrade_of(item: Dataset) -> Priority:
+    """The more urgent class that an update asks for; nothing else of a workitem may be changed.
+
+    Raises
+    ------
+    WorkitemRefused
+        It asks for something else.
+    """
+    allowed = {"ScheduledProcedureStepPriority", "SpecificCharacterSet", "TransactionUID"}
+    others = [element.keyword or str(element.tag) for element in item if element.keyword not in allowed]
+    if others:
+        raise WorkitemRefused(
+            400,
+            f"only Scheduled Procedure Step Priority (0074,1200) may be changed, not {', '.join(others)[:200]}",
+        )
+    given = item.get("ScheduledProcedureStepPriority")
+    if given not in PRIORITIES:
+        raise WorkitemRefused(400, "Scheduled Procedure Step Priority (0074,1200) must be HIGH, MEDIUM or LOW")
+    return PRIORITIES[given]
+
+
+def reason_of(item: Dataset) -> str | None:
+    """Why somebody asks for a cancellation."""
+    text = str(item.get("ReasonForCancellation") or "").strip()
+    if not text:
+        codes = item.get("ProcedureStepDiscontinuationReasonCodeSequence") or []
+        text = next((str(code.get("CodeMeaning", "")) for code in codes), "")
+    return text[:500] or None
+
+
+def _model(item: Dataset, models: Collection[str]) -> str:
+    named = list[str]()
+    for keyword in _CODES:
+        for code in item.get(keyword) or []:
+            value = str(code.get("CodeValue") or code.get("LongCodeValue") or "")
+            ours = code.get("CodingSchemeDesignator") == SCHEME and value != LABEL
+            if value in models or (ours and keyword == _CODES[0]):
+                named.append(value)
+    if len(set(named)) != 1:
+        said = "names several models" if named else "names no model"
+        raise WorkitemRefused(
+            400,
+            f"the workitem {said}: give Scheduled Workitem Code (0040,4018) one of {SCHEME} "
+            f"({', '.join(sorted(models)) or 'no worker has one now'}); workitems for others are not kept here",
+        )
+    return named[0]
+
+
+def _inputs(item: Dataset) -> tuple[set[str], list[str]]:
+    studies, series = set[str](), list[str]()
+    for one in item.get("InputInformationSequence") or []:
+        if one.get("StudyInstanceUID"):
+            studies.add(str(one.StudyInstanceUID))
+        if one.get("SeriesInstanceUID"):
+            series.append(str(one.SeriesInstanceUID))
+    if not studies and not series:
+        raise WorkitemRefused(
+            400, "Input Information Sequence (0040,4021) names no study: add an item with its UID"
+        )
+    return studies, series
+
+
+def _parameters(item: Dataset) -> list[tuple[str, Any]]:
+    found = list[tuple[str, Any]]()
+    for one in item.get("ScheduledProcessingParametersSequence") or []:
+        concepts = one.get("ConceptNameCodeSequence") or [Dataset()]
+        name = str(concepts[0].get("CodeValue") or concepts[0].get("LongCodeValue") or "")
+        if name not in _PARAMETERS:
+            raise WorkitemRefused(
+                400, f"the processing parameter {name[:64]!r} is not known here: {', '.join(_PARAMETERS)} are"
+            )
+        if one.get("NumericValue") is not None:
+            found.append((name, float(one.NumericValue)))
+        else:
+            text = str(one.get("TextValue") or "")
+            found.append((name, text == "true" if name == "include-heatmaps" else text))
+    return found

@@ -1,0 +1,69 @@
+"""Outcomes of deliveries → what a workitem lists as its output (PS3.3 table C.30.3-1). Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydicom import Dataset
+
+from dashboards.live.records import DeliveryView, TaskView
+from schemas.events import DeliveryStatus
+
+#: How long a workitem whose task is done waits to hear of stored objects before it is completed without any.
+PATIENCE: Final = timedelta(hours=1)
+_SERIES: Final = re.compile(r"(.*)/studies/([0-9.]+)/series/([0-9.]+)/instances/[0-9.]+")
+
+
+def is_told(task: TaskView, now: datetime) -> bool:
+    """Whether it is known which objects were stored, so that the workitem may be completed.
+
+    All of them are listed before the final state (PS3.4 CC.2.1.3); a delivery that failed stores nothing more.
+    """
+    if any(_of_dicom(delivery) for delivery in task.deliveries):
+        return True
+    return now - task.updated_at > PATIENCE
+
+
+def output_information(task: TaskView) -> list[Dataset]:
+    """Items of Output Information Sequence (0040,4033), one per series."""
+    of_series: dict[tuple[str, str | None, str | None], Dataset] = {}
+    for delivery in task.deliveries:
+        for one in delivery.objects:
+            if one.status is not DeliveryStatus.STORED or not one.object_type[:1].isdigit():
+                continue
+            found = _SERIES.fullmatch(one.url or "")
+            study = found[2] if found else task.study_instance_uid
+            series, url = (found[3], f"{found[1]}/studies/{found[2]}/series/{found[3]}") if found else (None, None)
+            item = of_series.setdefault((study, series, url), _series_item(study, series, url))
+            if any(known.ReferencedSOPInstanceUID == one.identifier for known in item.ReferencedSOPSequence):
+                continue
+            item.ReferencedSOPSequence.append(reference(one.object_type, one.identifier))
+    return list(of_series.values())
+
+
+def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """Item of Referenced SOP Sequence (0008,1199)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
+def _series_item(study: str, series: str | None, url: str | None) -> Dataset:
+    item = Dataset()
+    item.TypeOfInstances = "DICOM"
+    item.StudyInstanceUID = study
+    if series is not None:
+        item.SeriesInstanceUID = series
+    item.ReferencedSOPSequence = []
+    if url is not None:
+        item.WADORSRetrievalSequence = [Dataset()]
+        item.WADORSRetrievalSequence[0].RetrieveURL = url
+    return item
+
+
+def _of_dicom(delivery: DeliveryView) -> bool:
+    """Whether a destination takes DICOM objects; one that was sent none says so of the result."""
+    return delivery.destination == "stow" or any(one.object_type[:1].isdigit() for one in delivery.objects)
