@@ -158,7 +158,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         "patient or accession",
         ("ClinicalContext",),
         "hl7",
-        "gateway",
+        "gateway, streams, hl7",
         "Orders and admissions that decide priority, and the worklist for modalities.",
         cleanup="compact",
     ),
