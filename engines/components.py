@@ -27,10 +27,9 @@ def keep_components(
     joined
         Whether voxels of neighbouring slices touch; those of one slice touch by faces.
     """
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes or boxes[0] is None:
+    box = bounding_box(mask)
+    if box is None:
         return mask, 0
-    box = boxes[0]
     structure = ndimage.generate_binary_structure(3, 1)
     if not joined:
         structure[0] = structure[2] = False
@@ -46,3 +45,25 @@ def keep_components(
     kept = np.zeros_like(mask)
     kept[box] = kept_labels[labels]
     return kept, int(np.count_nonzero(kept_labels))
+
+
+def areas(mask: Mask) -> NDArray[np.int64]:
+    """Voxels of a mask in each slice."""
+    return np.array([np.count_nonzero(plane) for plane in mask], np.int64)
+
+
+def bounding_box(mask: Mask) -> tuple[slice, slice, slice] | None:
+    """Smallest box that holds a mask; ``None`` where it is empty."""
+    slices = np.flatnonzero([plane.any() for plane in mask])
+    if not len(slices):
+        return None
+    part = mask[slices[0] : slices[-1] + 1]
+    plane = np.zeros(mask.shape[1:], np.bool_)
+    for image in part:
+        plane |= image
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return (
+        slice(int(slices[0]), int(slices[-1]) + 1),
+        slice(int(rows[0]), int(rows[-1]) + 1),
+        slice(int(columns[0]), int(columns[-1]) + 1),
+    )

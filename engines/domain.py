@@ -47,7 +47,7 @@ def input_warnings(domain: Domain, image: Dataset, volume: Volume, tilt_degrees:
     return tuple(found)
 
 
-def output_warnings(domain: Domain, label: str, mask: NDArray[np.bool_], volume_ml: float) -> tuple[str, ...]:
+def output_warnings(domain: Domain, label: str, areas: NDArray[np.int64], volume_ml: float) -> tuple[str, ...]:
     """What is unusual about the result.
 
     Parameters
@@ -56,12 +56,11 @@ def output_warnings(domain: Domain, label: str, mask: NDArray[np.bool_], volume_
         What the model was made for.
     label
         Of the structure that is expected.
-    mask
-        Shape (slices, rows, columns).
+    areas
+        Voxels of it in each slice.
     volume_ml
         Volume of the mask, in mL.
     """
-    areas = mask.sum(axis=(1, 2))
     if not areas.any():
         return (f"No {label.lower()} was found.",)
     found = []

@@ -93,16 +93,14 @@ def run(
         heat = yield from _explained(explainer)
 
     yield stages.enter(TaskState.POSTPROCESSING)
-    finishing, told = reader.finish(), 0.0
+    finishing = reader.finish()
     while True:
         try:
             share = next(finishing)
         except StopIteration as end:
             reading = end.value
             break
-        if share - told >= _TOLD and share < 1:
-            told = share
-            yield Advanced(TaskState.POSTPROCESSING, share)
+        yield Advanced(TaskState.POSTPROCESSING, share)
     quality = series.volume.warnings
     if volume is not None and volume.placement.cropped:
         quality += ("Only the middle of the images was read: they are larger than the model takes.",)

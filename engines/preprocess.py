@@ -25,7 +25,7 @@ from schemas.errors import InvalidInput
 Floats = NDArray[np.float32]
 
 #: Something urgent is let in after so many decoded frames.
-FRAMES_BETWEEN_STEPS: Final = 64
+FRAMES_BETWEEN_STEPS: Final = 16
 
 _PLANES: Final = ("sagittal", "coronal", "axial")
 _SPACINGS: Final = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

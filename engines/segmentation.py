@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.activation import activated
-from engines.components import keep_components
+from engines.components import areas, keep_components
 from engines.domain import output_warnings
 from engines.findings import category, evidence, laterality, left_share, named
 from engines.graph import Graph
@@ -34,7 +34,7 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 #: Something urgent is let in after so many slices.
-_SLICES_BETWEEN_STEPS: Final = 64
+_SLICES_BETWEEN_STEPS: Final = 16
 #: mm3 and so on in one mL.
 _IN_ONE_ML: Final = {"mL": 1.0, "cm3": 1.0, "mm3": 1000.0}
 
@@ -120,16 +120,21 @@ class SegmentationReader:
             measured = volume.affine is not None
             voxel_ml = volume.voxel_ml if measured else 0.0
             smallest = segment.minimum_volume_ml / voxel_ml if voxel_ml else 0.0
-            mask, count = keep_components(self._masks[place], segment.keep, smallest, joined=measured)
-            self._masks[place] = mask
-            yield (place + 1) / len(self._output.segments)
-            volume_ml = float(np.count_nonzero(mask)) * voxel_ml
+            mask, count = self._masks[place], int(self._masks[place].any())
+            if _components_matter(segment):
+                yield place / len(self._output.segments)
+                mask, count = keep_components(mask, segment.keep, smallest, joined=measured)
+                self._masks[place] = mask
+            yield (place + 0.5) / len(self._output.segments)
+            shown = areas(mask)
+            volume_ml = float(shown.sum()) * voxel_ml
             if segment.expected and measured:
-                unusual += output_warnings(self._domain, segment.label, mask, volume_ml)
+                unusual += output_warnings(self._domain, segment.label, shown, volume_ml)
             if not count:
                 continue
             number = len(found) + 1
-            found.append(self._found(segment, place, mask, count, volume_ml, number))
+            numbers = {"volume": volume_ml, "count": float(count)}
+            found.append(self._found(segment, place, mask, shown, numbers, number))
             arrays.append(ArrayOutput("mask", volume.in_source_order(mask), number))
             if self._maps:
                 maps.append(ArrayOutput("probability", volume.in_source_order(self._maps[place]), number))
@@ -197,8 +202,15 @@ class SegmentationReader:
             if self._maps:
                 self._maps[place][index] = np.clip(native, 0, 1)
 
-    def _found(self, segment: Segment, place: int, mask: Mask, count: int, volume_ml: float, number: int) -> Found:
-        numbers = {"volume": volume_ml, "count": float(count)}
+    def _found(
+        self,
+        segment: Segment,
+        place: int,
+        mask: Mask,
+        shown: NDArray[np.int64],
+        numbers: dict[str, float],
+        number: int,
+    ) -> Found:
         if any(item.kind == "mean" for item in segment.measurements):
             numbers["mean"] = self._mean(mask)
         certainty = self._certain[place]
@@ -217,7 +229,7 @@ class SegmentationReader:
             laterality=laterality(segment, side),
             segment_number=number,
             locations=self._locations(segment, mask),
-            evidence=evidence(volume, mask.sum(axis=(1, 2)), segment.evidence),
+            evidence=evidence(volume, shown, segment.evidence),
         )
 
     def _locations(self, segment: Segment, mask: Mask) -> tuple[Location, ...]:
@@ -253,6 +265,16 @@ class _Certainty:
     @property
     def mean(self) -> float:
         return self._sum / self._count if self._count else 0.0
+
+
+def _components_matter(segment: Segment) -> bool:
+    """Whether a mask must be taken apart, which is the longest part of a large one."""
+    return (
+        segment.keep != "all"
+        or segment.minimum_volume_ml > 0
+        or any(item.kind == "count" for item in segment.measurements)
+        or any(rule.of == "count" for rule in segment.rules)
+    )
 
 
 def _measurement(policy: MeasurementPolicy, numbers: dict[str, float]) -> Measurement:

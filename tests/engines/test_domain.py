@@ -44,9 +44,9 @@ def test_coarse_and_tilted_grids_are_said() -> None:
 
 
 def test_cut_and_implausible_brains_are_said() -> None:
-    whole, cut = np.zeros((4, 8, 8), bool), np.ones((4, 8, 8), bool)
-    whole[1:3] = True
+    whole, cut = np.zeros(4, int), np.full(4, 64)
+    whole[1:3] = 64
     assert output_warnings(DOMAIN, "Brain", whole, 1200) == ()
     assert "incomplete" in output_warnings(DOMAIN, "Brain", cut, 1200)[0]
     assert "700 to 2000 mL" in output_warnings(DOMAIN, "Brain", whole, 3)[0]
-    assert output_warnings(DOMAIN, "Brain", np.zeros((4, 8, 8), bool), 0) == ("No brain was found.",)
+    assert output_warnings(DOMAIN, "Brain", np.zeros(4, int), 0) == ("No brain was found.",)

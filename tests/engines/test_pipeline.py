@@ -136,7 +136,8 @@ def test_stages_are_announced_and_timed() -> None:
         while True:
             step = seen[-1]
             seen.append(way.send(model.engine.infer(step.tensors) if isinstance(step, Infer) else None))
-    assert [step.state if isinstance(step, Advanced) else "infer" for step in seen] == [
+    told = [step.state if isinstance(step, Advanced) else "infer" for step in seen]
+    assert list(dict.fromkeys(told)) == [
         TaskState.PREPROCESSING,
         TaskState.INFERRING,
         "infer",
