@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 from schemas.events import ClinicalContext
 from schemas.logs import fields
-from streams.facts import ACTIVE, CANCELLED, HELD, NOTHING, Clinical
+from streams.facts import ACTIVE, CANCELLED, GRANTED, HELD, NOTHING, REFUSED, Clinical
 from streams.patients import Patients
 from streams.urgency import most_urgent
 
@@ -290,4 +290,4 @@ def _deciding(orders: list[Entry]) -> Entry | None:
 
 def _consent(said: list[str | None]) -> str | None:
     """A refusal counts before a consent."""
-    return next((word for word in ("refused", "granted") if word in said), None)
+    return next((word for word in (REFUSED, GRANTED) if word in said), None)

@@ -13,20 +13,22 @@ from schemas import ids
 from schemas.events import AssemblyState, CommandKind, TaskCommand, TaskReference
 from schemas.topics import Priority
 from streams.clock import Instant
-from streams.facts import ACTIVE, CANCELLED, HELD, Clinical
+from streams.facts import CANCELLED, HELD, REFUSED, Clinical
 from streams.rules import Decision, Rules
 
 #: Who commands, as the events name it.
 ACTOR_ORDER: Final = "order"
 ACTOR_RULES: Final = "streams"
 
+_STOPPED: Final = {CANCELLED: "the order was cancelled", REFUSED: "consent was refused"}
+
 
 @dataclass(frozen=True)
 class Decided:
     """Part of a changelog record: the last decision and the tasks that it led to.
 
-    ``order_status`` is ``held`` or ``cancelled`` once the tasks were told so; ``partial_content`` that of the last
-    revision if it had only the complete series.
+    ``order_status`` is ``held``, ``cancelled`` or, for want of consent, ``refused`` once the tasks were told so;
+    ``partial_content`` that of the last revision if it had only the complete series.
     """
 
     priority: Priority | None = None
@@ -57,7 +59,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Redecided:
-    """``again`` says that the order wants a result once more, after its tasks were cancelled."""
+    """``again`` says that a result is wanted once more, after its tasks were cancelled."""
 
     decided: Decided
     commands: tuple[TaskCommand, ...]
@@ -68,8 +70,7 @@ def redecide(
     study: str, decided: Decided, decision: Decision, clinical: Clinical, rules: Rules, at: Instant
 ) -> Redecided | None:
     """What a new word about an order changes for the tasks of a study; ``None`` when nothing."""
-    again = decided.order_status == CANCELLED and clinical.order_status == ACTIVE
-    if again:
+    if clinical.wanted_again(decided.order_status):
         return Redecided(replace(decided, order_status=None, tasks=()), (), again=True)
     after, commands = obey_order(study, decided, clinical, at)
     after, upgrades = upgrade(study, after, decision, rules, at)
@@ -79,12 +80,12 @@ def redecide(
 def obey_order(
     study: str, decided: Decided, clinical: Clinical, at: Instant
 ) -> tuple[Decided, tuple[TaskCommand, ...]]:
-    """Commands that the status of the order asks for, and what is decided after them."""
+    """Commands that the status of the order, or a refusal, asks for, and what is decided after them."""
     status, told = clinical.order_status, decided.order_status
-    if told == CANCELLED or (told is None and not decided.tasks):
+    if told in _STOPPED or (told is None and not decided.tasks):
         return decided, ()
-    if status == CANCELLED:
-        kind, reason, after = CommandKind.CANCEL, "the order was cancelled", CANCELLED
+    if clinical.stopped is not None:
+        kind, reason, after = CommandKind.CANCEL, _STOPPED[clinical.stopped], clinical.stopped
     elif status == HELD and told != HELD:
         kind, reason, after = CommandKind.HOLD, "the order is on hold", HELD
     elif status != HELD and told == HELD:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from schemas.events import SeriesContent, StudyReady
 from streams.criteria import image_count
-from streams.facts import CANCELLED, Clinical
+from streams.facts import CANCELLED, GRANTED, REFUSED, Clinical
 from streams.matching import first_match
 from streams.rules import Route
 from streams.sop_classes import is_image
@@ -69,9 +69,9 @@ def _study_objections(ready: StudyReady, route: Route, clinical: Clinical, site:
         found.append("the order was cancelled")
     if ready.quality_control and not route.quality_control:
         found.append("a phantom or a calibration, which this route holds back")
-    if clinical.consent == "refused":
+    if clinical.consent == REFUSED:
         found.append("consent was refused")
-    elif route.consent == "granted" and clinical.consent != "granted":
+    elif route.consent == GRANTED and clinical.consent != GRANTED:
         found.append("no consent is known, and this route requires it")
     if route.sites and first_match(route.sites, (site,), whole=True) is None:
         found.append(f"the route is not for site {site}")

@@ -9,6 +9,9 @@ from typing import Final
 CANCELLED: Final = "cancelled"
 HELD: Final = "held"
 ACTIVE: Final = "active"
+#: What a patient may say (ClinicalContext.consent).
+GRANTED: Final = "granted"
+REFUSED: Final = "refused"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,21 @@ class Clinical:
     consent: str | None = None
     patient_age_years: float | None = None
     indication: str | None = None
+
+    @property
+    def stopped(self) -> str | None:
+        """``cancelled`` or ``refused`` when no result is wanted; ``None`` when it is."""
+        if self.consent == REFUSED:
+            return REFUSED
+        return CANCELLED if self.order_status == CANCELLED else None
+
+    def wanted_again(self, stopped: str | None) -> bool:
+        """Whether what stopped a study before is expressly taken back."""
+        if self.stopped is not None:
+            return False
+        return (stopped == CANCELLED and self.order_status == ACTIVE) or (
+            stopped == REFUSED and self.consent == GRANTED
+        )
 
 
 NOTHING: Final = Clinical()

@@ -25,7 +25,7 @@ from schemas.topics import TASK_TOPICS, Topic
 from streams.clock import Instant
 from streams.decided import Decided, obey_order, superseded, upgrade
 from streams.eligibility import assess
-from streams.facts import CANCELLED, HELD, Clinical, Facts
+from streams.facts import HELD, Clinical, Facts
 from streams.partition import Output
 from streams.rules import Decision, Route, Rules
 from streams.series import content_id
@@ -100,7 +100,7 @@ class Router:
             self.rules.revision,
             tuple(references),
             # new tasks of an order on hold are told so, like those before them
-            CANCELLED if clinical.order_status == CANCELLED else None,
+            clinical.stopped,
             None if ready.complete else content_id(*ready.series),
         )
         uid = ready.study_instance_uid

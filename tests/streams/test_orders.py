@@ -189,6 +189,25 @@ def test_a_study_whose_order_was_cancelled_before_it_came_runs_nothing_and_says_
     assert task.revision == 2
 
 
+def test_a_refusal_cancels_like_an_order_and_consent_afterwards_makes_the_next_revision() -> None:
+    department = Department()
+    department.give(0, *images(12))
+    (task,) = tasks(department.look(5.0))
+    department.order("admission", consent="refused")
+    (command,) = commands(department.look(6.0))
+    assert (command.kind, command.task_id, command.reason) == (
+        CommandKind.CANCEL,
+        task.task_id,
+        "consent was refused",
+    )
+    department.restart(7.0)
+    department.order("admission")
+    assert department.look(7.0) == []
+    department.order("admission", consent="granted")
+    (again,) = tasks(department.look(8.0) + department.look(8.1))
+    assert again.revision == 2
+
+
 def test_a_held_order_holds_its_tasks_until_it_is_released() -> None:
     department = Department()
     department.order(accession_number="A1", order_status="held")
@@ -338,7 +357,22 @@ class TestSeries:
 steps = st.lists(
     st.tuples(
         st.floats(0.1, 4.0),
-        st.sampled_from(["image", "other", "restart", "S", "A", "R", "held", "cancelled", "active", "gone"]),
+        st.sampled_from(
+            [
+                "image",
+                "other",
+                "restart",
+                "S",
+                "A",
+                "R",
+                "held",
+                "cancelled",
+                "active",
+                "gone",
+                "refused",
+                "granted",
+            ]
+        ),
     ),
     max_size=25,
 )
@@ -364,6 +398,8 @@ def test_whatever_happens_no_task_is_made_or_commanded_twice_and_none_becomes_le
                 department.orders.apply(b"order", None)
             case "held" | "cancelled" | "active":
                 department.order(accession_number="A1", order_status=what)
+            case "refused" | "granted":
+                department.order("admission", consent=what)
             case priority:
                 department.order(accession_number="A1", order_priority=priority)
         events += department.look(seconds)
