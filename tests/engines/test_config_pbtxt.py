@@ -153,7 +153,8 @@ def test_backend_and_platform_are_two_names_of_one_thing(backend: str, platform:
             (Accelerator("tensorrt", "gpu", {"precision_mode": "FP16"}), Accelerator("openvino", "cpu", {})),
         ),
         (
-            'parameters { key: "a" value: { string_value: "1" } } parameters: { key: "b" value { string_value: "2" } }',
+            """parameters { key: "a" value: { string_value: "1" } }
+            parameters: { key: "b" value { string_value: "2" } }""",
             "parameters",
             {"a": "1", "b": "2"},
         ),
