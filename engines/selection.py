@@ -24,18 +24,14 @@ def choose_series(policy: InputPolicy, series: Sequence[SeriesContent]) -> Serie
     InvalidInput
         No series fits; the message says what the study holds and what is needed.
     """
-    fitting = [
-        entry
-        for entry in series
-        if entry.modality == policy.modality
-        and entry.sop_class_uid in policy.sop_class_uids
-        and len(entry.sop_instance_uids) >= policy.minimum_slices
-    ]
+    fitting = [entry for entry in series if _fits(policy, entry)]
     if not fitting:
-        held = ", ".join(f"{entry.modality or '?'} with {len(entry.sop_instance_uids)} images" for entry in series)
+        held = ", ".join(_told(entry) for entry in series)
+        planes = f" {' or '.join(policy.planes)}" if policy.planes else ""
         raise InvalidInput(
             f"no series can be read by the model, which needs {policy.modality} with at least "
-            f"{policy.minimum_slices} single-frame images; the study holds: {held or 'nothing'}"
+            f"{policy.minimum_slices}{planes} images or frames of its SOP classes and no localizers; "
+            f"the study holds: {held or 'nothing'}"
         )
     return min(fitting, key=lambda entry: _rank(policy, entry))
 
@@ -44,4 +40,24 @@ def _rank(policy: InputPolicy, entry: SeriesContent) -> tuple[int, int, str]:
     description = (entry.series_description or "").lower()
     words = policy.preferred_descriptions
     preference = next((index for index, word in enumerate(words) if word in description), len(words))
-    return preference, -len(entry.sop_instance_uids), entry.series_instance_uid
+    return preference, -_frames(entry), entry.series_instance_uid
+
+
+def _fits(policy: InputPolicy, entry: SeriesContent) -> bool:
+    """What is not known of a series is judged when its images are read."""
+    return (
+        entry.modality == policy.modality
+        and entry.sop_class_uid in policy.sop_class_uids
+        and policy.minimum_slices <= _frames(entry) <= policy.maximum_slices
+        and not (entry.image_types and all("LOCALIZER" in kind.split("\\") for kind in entry.image_types))
+        and (not policy.planes or entry.orientation in (None, "oblique", *policy.planes))
+    )
+
+
+def _frames(entry: SeriesContent) -> int:
+    return max(len(entry.sop_instance_uids), entry.number_of_frames or 0)
+
+
+def _told(entry: SeriesContent) -> str:
+    plane = f" {entry.orientation}" if entry.orientation else ""
+    return f"{entry.modality or '?'} with {_frames(entry)}{plane} images"

@@ -32,3 +32,14 @@ def test_the_best_described_series_wins_then_the_longest_then_the_uid() -> None:
 def test_a_study_without_a_fitting_series_is_refused_with_what_it_holds(series: list[SeriesContent]) -> None:
     with pytest.raises(InvalidInput, match=r"needs MR with at least 3 .*holds: (nothing|MR with 2|CT with 40)"):
         choose_series(POLICY, series)
+
+
+def test_frames_count_as_slices_localizers_and_other_planes_do_not_fit() -> None:
+    enhanced = dataclasses.replace(content("1.7", 1), number_of_frames=60)
+    scout = dataclasses.replace(content("1.8", 90), image_types=("ORIGINAL\\PRIMARY\\LOCALIZER",))
+    coronal = dataclasses.replace(content("1.9", 80), orientation="coronal")
+    assert choose_series(POLICY, [enhanced, scout]) == enhanced
+    axial_only = POLICY.model_copy(update={"planes": ("axial",)})
+    assert choose_series(axial_only, [coronal, enhanced]) == enhanced
+    with pytest.raises(InvalidInput, match=r"at least 3 axial images .* holds: MR with 80 coronal images"):
+        choose_series(axial_only, [coronal])
