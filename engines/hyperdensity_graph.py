@@ -9,8 +9,8 @@ writes the same bytes.
    skull: orbits, sutures and the foramen magnum are too narrow for that. Of what remains, the part that holds a
    place ``SEED_VOXELS`` from the skull is the inside of the head; it is grown back to the bone.
 3. Smoothing that leaves bone out gives the value that counts: between ``LOW_HU`` and ``HIGH_HU``, away from the
-   bone, where partial volume and beam hardening deceive. What was found so is grown up to the bone, and by one
-   voxel where the value itself lies between the limits: smoothing alone makes small things smaller.
+   bone, where partial volume and beam hardening deceive. What was found so is grown up to the bone, and then by
+   one voxel where the value itself lies between the limits: smoothing alone makes things smaller.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ def build() -> ModelProto:
     apart = graph.both(graph.without(graph.dilated(dense, 1)), graph.without(graph.dilated(blurred, 2)))
     sure = graph.both(graph.at_least(likely, 0.5), apart)
     grown = graph.both(likely, graph.dilated(sure, 2))
-    edge = graph.both(graph.both(_in_range(graph, values), inside), graph.dilated(sure, 1))
+    taken = graph.dilated(graph.at_least(grown, 0.5), 1)
+    edge = graph.both(graph.both(_in_range(graph, values), graph.dilated(inside, 1)), taken)
     output = graph.add("Max", grown, edge)
     graph.nodes.append(helper.make_node("Identity", [output], ["probability"]))
 

@@ -194,7 +194,7 @@ def _random_lesion(draw: np.random.Generator) -> Lesion:
             hu,
             float(draw.uniform(7, 14)),
         )
-    radius = float(draw.uniform(6, 22))
+    radius = float(np.exp(draw.uniform(np.log(5), np.log(22))))  # as many small ones as large ones
     ratios = draw.uniform(0.75, 1.3, 2)
     radii = (radius, radius * float(ratios[0]), radius * float(ratios[1]))
     direction = draw.normal(size=3)
