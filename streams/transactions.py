@@ -15,6 +15,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.kafka import EventPublisher, Transaction, consumer_config, kafka_errors, new_consumer
+from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
 from producers.poll_errors import has_ended
 from producers.process import Process
@@ -144,11 +145,11 @@ class _Session:
                 task.consumer_group,
             )
             self._publisher.start(START_TIMEOUT_S)
-            self._consumer.subscribe(
-                list(self._sources), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-            )
+            membership = Membership(self._consumer)
+            membership.subscribe(list(self._sources), came=self._on_assign, went=self._on_revoke)
             while not task.process.stop.is_set():
                 self._accept_batch()
+                membership.check()
                 outputs = self._wake()
                 if outputs or self._dead.letters or self._interval_is_over():
                     self._commit(outputs)

@@ -23,6 +23,7 @@ from consumers.audit.rows import RawMessage, rows_of
 from consumers.audit.store import AuditStore, connect
 from producers import topic_admin
 from producers.kafka import consumer_config, new_consumer
+from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
 from producers.poll_errors import go_on_after
 from producers.process import Process
@@ -121,9 +122,8 @@ class AuditLoop:
 
     def run(self, ready: Callable[[], None]) -> None:
         """Work until told to stop; what was collected is inserted before the end."""
-        self._consumer.subscribe(
-            list(AUDITED), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        membership = Membership(self._consumer)
+        membership.subscribe(list(AUDITED), came=self._assigned, went=self._revoked)
         ready()
         started = 0.0
         while not self._stop.is_set():
@@ -135,6 +135,7 @@ class AuditLoop:
                 started = time.monotonic()
             for message in messages:
                 self._take(message)
+            membership.check()
             full = len(self._batch) >= self._settings.batch_rows
             if self._batch and (full or time.monotonic() - started >= self._settings.batch_interval_s):
                 self._flush()

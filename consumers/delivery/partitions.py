@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from consumers.delivery.item import Place, Received
 from producers.committed import committed_offsets
 from producers.kafka import kafka_errors
+from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
 from producers.offset_ledger import Ledger
 from producers.poll_errors import go_on_after
@@ -50,6 +51,7 @@ class Partitions:
         self, consumer: Consumer, retry: str, read_ahead: int, on_change: Callable[[], None], stop: threading.Event
     ) -> None:
         self._consumer = consumer
+        self._membership = Membership(consumer)
         self._retry = retry
         self._read_ahead = read_ahead
         self._on_change = on_change
@@ -64,9 +66,17 @@ class Partitions:
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Join the group for these topics and its retry topic."""
-        self._consumer.subscribe(
-            [*topics, self._retry], on_assign=self._came, on_revoke=self._went, on_lost=self._went
-        )
+        self._membership.subscribe([*topics, self._retry], came=self._came, went=self._went)
+
+    def check(self) -> None:
+        """See that the consumer is still in its group.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It is not: begin anew.
+        """
+        self._membership.check()
 
     @property
     def catching_up(self) -> bool:

@@ -116,6 +116,8 @@ class Runtime:
             Too many dead letters.
         PermanentRejection
             Another process took this one's place.
+        DestinationUnavailable
+            This consumer fell out of its group.
         """
         self._telemetry.gauge("scanstream_destination_up", 1, destination=self._name)
         reviewed = isinstance(self._destination, ReviewedDestination)
@@ -144,6 +146,7 @@ class Runtime:
         # the crew works on while Kafka takes the outcomes
         self._commits.write()
         self._partitions.steer(hold=False)
+        self._partitions.check()
         self._gauges.show(self._backlog, self._circuit)
 
     def _drain(self) -> None:

@@ -21,6 +21,7 @@ from consumers.escalation.book import Book
 from producers.changelog import read_partitions
 from producers.committed import committed_offsets
 from producers.kafka import kafka_errors
+from producers.membership import Membership
 from schemas.codec import Codec
 from schemas.errors import ConfigurationError, InvalidMessage
 from schemas.events import EscalationStep
@@ -72,6 +73,7 @@ class Places:
         self._book = book
         self._on_restored = on_restored
         self._stop = stop
+        self._membership = Membership(consumer)
         self._next: dict[Place, int] = {}
         self._committed: dict[Place, int] = {}
         self.owned = False
@@ -96,9 +98,19 @@ class Places:
                 f"topics of alarms need the same number of partitions, but have {told}: create them, or "
                 "give all the same number (kafka-topics --alter)"
             )
-        self._consumer.subscribe(
-            [topic.value for topic in INPUTS], on_assign=self._came, on_revoke=self._went, on_lost=self._lost
+        self._membership.subscribe(
+            [topic.value for topic in INPUTS], came=self._came, went=self._went, lost=self._lost
         )
+
+    def check(self) -> None:
+        """See that the consumer is still in its group.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It is not: begin anew.
+        """
+        self._membership.check()
 
     def take(self, place: TopicPartition) -> bool:
         """Note that a message is read; ``False`` where its partition is no longer ours."""

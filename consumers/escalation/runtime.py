@@ -112,6 +112,7 @@ class Runtime:
         told = False
         while not self._process.stop.is_set():
             self._read()
+            self._places.check()
             for ended in self._crew.ends():
                 self._ended(ended)
             self._journal.write()

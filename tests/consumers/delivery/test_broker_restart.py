@@ -45,6 +45,10 @@ def kept_alive(*arguments: str, environment: Mapping[str, str], logs: Path) -> I
         keeper.join()
 
 
+def distinct(bench: Bench) -> int:
+    return len({outcome.event_id for outcome in bench.outcomes()})
+
+
 def test_a_broker_that_restarts_in_the_middle_of_commits_is_a_pause(tmp_path: Path) -> None:
     directory, notes = tmp_path / "kafka", tmp_path / "delivered"
     directory.mkdir()
@@ -67,9 +71,9 @@ def test_a_broker_that_restarts_in_the_middle_of_commits_is_a_pause(tmp_path: Pa
             wait_for(lambda: len(delivered()) > RESULTS / 6, "deliveries")
         with kafka_broker(directory, port):
             seen = len(delivered())
-            wait_for(lambda: len(delivered()) > seen + RESULTS / 6, "deliveries after the first restart")
+            wait_for(lambda: len(delivered()) > seen + RESULTS / 6, "deliveries after the first restart", 300)
         with kafka_broker(directory, port):
-            wait_for(lambda: len({outcome.event_id for outcome in bench.outcomes()}) >= RESULTS, "all outcomes")
+            wait_for(lambda: distinct(bench) >= RESULTS, "all outcomes", 300)
             outcomes = bench.outcomes()
     assert {outcome.study_instance_uid for outcome in outcomes} == set(studies)
     # twice only where the broker itself lost a commit (see EventPublisher.start), and then under the same id
