@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from engines.repository import RELEASED
 from producers.artifacts import unpack_mask
 from producers.claim_check import ClaimCheck
 from producers.kafka import EventPublisher
@@ -21,12 +28,13 @@ from schemas.codec import Codec
 from schemas.events import InferenceResult, InferenceTask, ResultOutcome, TaskState, TaskStatus
 from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, WORKER_GROUP, Priority, dlq_topic, retry_topic
+from tests.engines import tiny
 from tests.engines.phantom import series
 from tests.producers.dicomweb.conftest import Gateway, Serving, gateway
 from tests.producers.dicomweb.objects import DEMONSTRATION
 from tests.services import wait_for
 from tests.streams.worker.site import Watch, store, submit, watch, worker
-from tests.streams.worker.tasks import new_study, task, task_for
+from tests.streams.worker.tasks import MODEL, new_study, task, task_for
 from tests.tools import free_port
 
 __all__ = ["gateway"]
@@ -34,6 +42,7 @@ __all__ = ["gateway"]
 pytestmark = pytest.mark.integration
 
 P1, P2, P3, P4 = Priority
+Start = Callable[..., AbstractContextManager[Any]]
 RUN = [TaskState.PREPROCESSING, TaskState.INFERRING, TaskState.POSTPROCESSING]
 RETRY, DEAD_LETTERS = retry_topic(WORKER_GROUP), dlq_topic(WORKER_GROUP)
 
@@ -44,6 +53,39 @@ def out(kafka_settings: KafkaSettings) -> Iterator[Watch]:
         yield seen
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The brain model, and one that is computed in no time."""
+    root = tmp_path_factory.mktemp("models")
+    (root / MODEL).symlink_to(RELEASED / MODEL)
+    tiny.add_version(root, 1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the node remembers that its models are valid."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture
+def start(kafka_settings: KafkaSettings, models: Path, state: Path, tmp_path: Path) -> Start:
+    """Starts a worker with these models."""
+    return partial(
+        worker,
+        kafka_settings,
+        tmp_path,
+        SCANSTREAM_DATA_DIR=str(state),
+        SCANSTREAM_WORKER_MODEL_REPOSITORY=str(models),
+        SCANSTREAM_WORKER_THREADS="1",
+    )
+
+
+def quick(images: Sequence[Dataset], dicom_web: str, priority: Priority, **changes: Any) -> InferenceTask:
+    """A task that takes no time to compute."""
+    return task_for(images, dicom_web, priority, model_name=tiny.NAME, **changes)
+
+
 def small_series(slices: int = 8) -> list[Dataset]:
     """Noise that no other test has."""
     noise = np.random.default_rng(3).integers(0, 900, (slices, 64, 64))
@@ -52,7 +94,7 @@ def small_series(slices: int = 8) -> list[Dataset]:
 
 def demonstration() -> list[Dataset]:
     """The demonstration series as a study of its own."""
-    images = [dcmread(path) for path in DEMONSTRATION]
+    images: list[Dataset] = [dcmread(path) for path in DEMONSTRATION]
     study, series_uid = generate_uid(), generate_uid()
     for image in images:
         image.StudyInstanceUID, image.SeriesInstanceUID = study, series_uid
@@ -61,20 +103,20 @@ def demonstration() -> list[Dataset]:
 
 
 def test_the_demonstration_series_gives_its_brain_volume(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     images = demonstration()
     store(gateway.dicom_web, images)
     asked = task_for(images, gateway.dicom_web, P2)
     submit(kafka_settings, asked)
-    with worker(kafka_settings, tmp_path):
+    with start():
         result = out.result(asked.task_id)
         out.until(lambda: out.states(asked.task_id)[-1:] == [TaskState.COMPLETED], "the status")
     assert out.states(asked.task_id) == [*RUN, TaskState.COMPLETED]
     assert result.outcome is ResultOutcome.FINDINGS
     # 1.17 L is what the model says of this series; the rest is for other processors
     assert 1100 < result.findings[0].measurements[0].value < 1250
-    assert any("T1-weighted" in warning for warning in result.warnings)
+    assert any("T1-weighted" in warning for warning in result.out_of_domain_warnings)
     (mask,) = result.artifacts
     assert mask.shape == (20, 256, 256)
     with ClaimCheck() as claims:
@@ -91,7 +133,7 @@ def test_the_demonstration_series_gives_its_brain_volume(
 
 
 def test_a_worker_that_is_killed_leaves_exactly_one_result(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     interrupted = False
     for attempt in range(5):
@@ -99,11 +141,11 @@ def test_a_worker_that_is_killed_leaves_exactly_one_result(
         store(gateway.dicom_web, images)
         asked = task_for(images, gateway.dicom_web, P3)
         submit(kafka_settings, asked)
-        with worker(kafka_settings, tmp_path, SCANSTREAM_WORKER_THREADS="1") as child:
+        with start() as child:
             out.until(lambda: TaskState.INFERRING in out.states(asked.task_id), "inference to begin")  # noqa: B023 - used before the next turn
             child.send_signal(signal.SIGKILL)
             child.wait(60)
-        with worker(kafka_settings, tmp_path):
+        with start():
             out.result(asked.task_id)
             # a later task of the same partition is answered after whatever the first run left behind
             again = dataclasses.replace(asked, task_id=f"{asked.task_id}-next", event_id="next")
@@ -117,8 +159,55 @@ def test_a_worker_that_is_killed_leaves_exactly_one_result(
     assert interrupted, "the worker was never killed in the middle of an inference"
 
 
+def child_of(worker_pid: int) -> int:
+    """Process id of the computing process of a worker."""
+    (pid,) = Path(f"/proc/{worker_pid}/task/{worker_pid}/children").read_text().split()
+    return int(pid)
+
+
+def test_what_kills_its_computing_process_is_tried_again_alone_and_the_rest_goes_on(
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
+) -> None:
+    poison, *others = (small_series() for _ in range(3))
+    store(gateway.dicom_web, [*poison, *(image for images in others for image in images)])
+    culprit = task_for(poison, gateway.dicom_web, P2)
+    rest = [quick(images, gateway.dicom_web, P3) for images in others]
+    with start() as child:
+        submit(kafka_settings, culprit)
+        out.until(lambda: TaskState.INFERRING in out.states(culprit.task_id), "inference to begin")
+        os.kill(child_of(child.pid), signal.SIGKILL)
+        submit(kafka_settings, *rest)
+        (second,) = out.until(
+            lambda: [item for item in out.events(InferenceTask, culprit.task_id) if item.attempt == 2],
+            "the next attempt",
+        )
+        assert second.excluded_nodes == ("node-1",)
+        for asked in rest:
+            assert out.result(asked.task_id).attempt == 1
+        submit(kafka_settings, dataclasses.replace(second, not_before=None))
+        assert out.result(culprit.task_id).attempt == 2
+        assert child.poll() is None
+    log = (tmp_path / "worker.log").read_text()
+    assert "computing process lost" in log
+    for asked in (culprit, *rest):
+        assert len(out.events(InferenceResult, asked.task_id)) == 1
+
+
+def test_a_step_that_never_ends_is_ended(
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
+) -> None:
+    images = small_series()
+    store(gateway.dicom_web, images)
+    asked = task_for(images, gateway.dicom_web, P2, attempt=3)
+    with start(SCANSTREAM_WORKER_STEP_TIMEOUTS_S=json.dumps({MODEL: 0.05})):
+        submit(kafka_settings, asked)
+        result = out.result(asked.task_id)
+    assert result.outcome is ResultOutcome.COULD_NOT_RUN
+    assert "was lost over this task (step)" in (result.reason or "")
+
+
 def test_an_emergency_goes_before_routine_work_that_waits(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     studies = [small_series(5) for _ in range(5)]
     for images in studies:
@@ -127,7 +216,7 @@ def test_an_emergency_goes_before_routine_work_that_waits(
     urgent = task_for(studies[4], gateway.dicom_web, P1)
     submit(kafka_settings, *routine)
     submit(kafka_settings, urgent)
-    with worker(kafka_settings, tmp_path):
+    with start():
         results = [out.result(asked.task_id) for asked in (*routine, urgent)]
     order = [result.task_id for result in sorted(results, key=lambda result: result.occurred_at)]
     # one routine task may have begun before the emergency was read; it is suspended or in its last step
@@ -143,13 +232,13 @@ def colour(images: list[Dataset]) -> list[Dataset]:
 
 
 def test_images_that_no_model_can_read_are_answered_with_the_reason(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     single, coloured = small_series(1), colour(small_series(4))
     store(gateway.dicom_web, [*single, *coloured])
-    tasks = [task_for(images, gateway.dicom_web, P3) for images in (single, coloured)]
+    tasks = [quick(images, gateway.dicom_web, P3) for images in (single, coloured)]
     submit(kafka_settings, *tasks)
-    with worker(kafka_settings, tmp_path):
+    with start():
         results = [out.result(asked.task_id) for asked in tasks]
         for asked in tasks:
             out.until(lambda: TaskState.FAILED in out.states(asked.task_id), "the status")  # noqa: B023 - used before the next turn
@@ -162,14 +251,14 @@ def test_images_that_no_model_can_read_are_answered_with_the_reason(
 
 
 def test_what_fails_for_now_is_tried_again_and_succeeds(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     images = small_series()
     store(gateway.dicom_web, images[:-1])  # the last image is still on its way
-    asked = task_for(images, gateway.dicom_web, P3)
+    asked = quick(images, gateway.dicom_web, P3)
     submit(kafka_settings, asked)
     before = datetime.now(UTC)
-    with worker(kafka_settings, tmp_path):
+    with start():
         (second,) = out.until(lambda: out.events(InferenceTask, asked.task_id), "the next attempt")
         assert (second.attempt, second.excluded_nodes) == (2, ("node-1",))
         assert second.not_before - before > timedelta(seconds=4)
@@ -189,15 +278,15 @@ def test_what_fails_for_now_is_tried_again_and_succeeds(
 
 
 def test_a_gateway_that_is_away_is_waited_for(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     images = small_series()
     store(gateway.dicom_web, images)
     port = free_port()
-    asked = task_for(images, f"http://127.0.0.1:{port}/dicom-web", P1)
-    other = task_for(images, gateway.dicom_web, P4, task_id=f"{asked.task_id}-other")
+    asked = quick(images, f"http://127.0.0.1:{port}/dicom-web", P1)
+    other = quick(images, gateway.dicom_web, P4, task_id=f"{asked.task_id}-other")
     submit(kafka_settings, asked, other)
-    with worker(kafka_settings, tmp_path):
+    with start():
         out.until(lambda: TaskState.PREPROCESSING in out.states(asked.task_id), "the first try")
         wait_for(lambda: "gateway is away" in (tmp_path / "worker.log").read_text(), "the first try to fail")
         out.result(other.task_id)  # work with another gateway goes on
@@ -215,18 +304,18 @@ def gateway_app(gateway: Gateway, port: int):  # type: ignore[no-untyped-def] # 
 
 
 def test_a_message_that_is_no_task_is_set_aside_and_the_next_is_answered(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     images = small_series()
     store(gateway.dicom_web, images)
-    asked = task_for(images, gateway.dicom_web, P3)
+    asked = quick(images, gateway.dicom_web, P3)
     unknown = task(new_study(), P3, model_name="no-such-model")
     publisher = EventPublisher(kafka_settings, Codec(), "/test/tasks", Telemetry())
     key = asked.study_instance_uid.encode()
     publisher.publish_raw(TASK_TOPICS[P3], key, b"no task", [("traceparent", b"00-1-2-01")])
     publisher.flush()
     submit(kafka_settings, asked, unknown)
-    with worker(kafka_settings, tmp_path):
+    with start():
         out.result(asked.task_id)
         out.until(lambda: TaskState.FAILED in out.states(unknown.task_id), "the status of the unknown model")
         out.until(lambda: len(out.headers_on(DEAD_LETTERS, "scanstream_error")) == 2, "both dead letters")
@@ -240,29 +329,25 @@ def test_a_message_that_is_no_task_is_set_aside_and_the_next_is_answered(
 
 
 def test_it_ends_soon_when_told_to(
-    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
 ) -> None:
     images = small_series()
     store(gateway.dicom_web, images)
     asked = task_for(images, gateway.dicom_web, P3)
     submit(kafka_settings, asked)
-    with worker(kafka_settings, tmp_path) as child:
+    with start() as child:
         out.until(lambda: TaskState.INFERRING in out.states(asked.task_id), "inference to begin")
         child.terminate()
         assert child.wait(30) == 0
-    with worker(kafka_settings, tmp_path):
+    with start():
         out.result(asked.task_id)
     out.read(1.0)
     assert len(out.events(InferenceResult, asked.task_id)) == 1
 
 
 def test_a_model_that_was_changed_is_not_started(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
-    import shutil
-
-    from engines.repository import RELEASED
-
     models = tmp_path / "models"
-    shutil.copytree(RELEASED, models)
+    shutil.copytree(RELEASED / MODEL, models / MODEL)
     (models / "mri-brain-segmentation" / "1" / "model.onnx").write_bytes(b"changed")
     with worker(kafka_settings, tmp_path, SCANSTREAM_WORKER_MODEL_REPOSITORY=str(models)) as child:
         assert child.wait(120) == 78

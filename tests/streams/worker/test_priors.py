@@ -1,0 +1,118 @@
+"""A result beside the one before."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from schemas.events import Code, Finding, InferenceResult, InferenceTask, Measurement, PriorResult, ResultOutcome
+from schemas.topics import Topic
+from streams.worker.priors import CHANGE, CHANGE_PERCENT, VOLUME, Priors, compared, following_prior, with_change
+from tests.streams.worker.tasks import START, task
+from tests.streams.worker.toy import result_of
+
+PATIENT = "5d41402abc4b2a76b9719d911017c592"
+
+
+def study(day: int, uid: str | None = None, **changes: object) -> InferenceTask:
+    given: dict[str, Any] = {"created_at": START + timedelta(days=day), "patient_key": PATIENT, **changes}
+    return task(uid, **given)
+
+
+def result(of: InferenceTask, volume: float | None = 100.0) -> InferenceResult:
+    asked = dataclasses.replace(of, indication=None if volume is None else f"volume={volume}")
+    return next(event for _, _, event in result_of(asked, "node").events if isinstance(event, InferenceResult))
+
+
+def prior(of: InferenceTask, volume: float | None, newest: PriorResult | None = None) -> PriorResult:
+    made = following_prior(result(of, volume), of, newest)
+    assert made is not None
+    return made
+
+
+def changes(of: InferenceResult) -> dict[Code, float]:
+    return {m.code: m.value for finding in of.findings for m in finding.measurements if m.code != VOLUME}
+
+
+def test_growth_is_told_absolutely_and_in_percent() -> None:
+    first, second = study(1), study(2)
+    found = compared(result(second, 130.0), second, prior(first, 104.0))
+    assert changes(found) == {CHANGE: 26.0, CHANGE_PERCENT: 25.0}
+    assert found.prior is not None
+    assert found.prior.study_instance_uid == first.study_instance_uid
+    assert found.patient_key == PATIENT
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"), [(None, {}), (0.0, {CHANGE: 130.0})], ids=["nothing", "an empty volume"]
+)
+def test_what_was_nothing_has_no_percentage(before: float | None, expected: dict[Code, float]) -> None:
+    found = compared(result(study(2), 130.0), study(2), prior(study(1), before))
+    assert changes(found) == expected
+
+
+def test_another_thing_another_unit_and_another_quantity_are_not_compared() -> None:
+    second = study(2)
+    newest = prior(study(1), 104.0)
+    (value,) = newest.values
+    litres = dataclasses.replace(value.measurement, unit=Code("L", "UCUM", "liter"))
+    for other in (
+        dataclasses.replace(value, tracking_id="lesion-2"),
+        dataclasses.replace(value, measurement=litres),
+    ):
+        found = compared(result(second), second, dataclasses.replace(newest, values=(other,)))
+        assert changes(found) == {}
+        assert found.prior is None
+    density = Measurement(Code("112031", "DCM", "Attenuation Coefficient"), 60.0, Code("[hnsf'U]", "UCUM", "HU"))
+    plain = result(second)
+    finding: Finding = dataclasses.replace(plain.findings[0], measurements=(density,))
+    assert changes(compared(dataclasses.replace(plain, findings=(finding,)), second, newest)) == {
+        density.code: 60.0
+    }
+
+
+def test_a_further_revision_of_a_study_is_compared_with_the_study_before_and_never_with_itself() -> None:
+    first, second = study(1), study(2)
+    newest = prior(first, 100.0)
+    newest = prior(second, 150.0, newest)
+    again = dataclasses.replace(second, revision=2, created_at=second.created_at + timedelta(minutes=5))
+    found = compared(result(again, 160.0), again, newest)
+    assert changes(found)[CHANGE] == 60.0
+    assert found.prior is not None
+    assert found.prior.study_instance_uid == first.study_instance_uid
+    alone = compared(result(again, 160.0), again, prior(second, 150.0))
+    assert changes(alone) == {}
+
+
+def test_a_study_is_not_compared_with_a_later_one_and_does_not_take_its_place() -> None:
+    first, second = study(1), study(2)
+    newest = prior(second, 150.0, prior(first, 100.0))
+    for late in (dataclasses.replace(first, created_at=START + timedelta(days=9)), study(1)):
+        assert changes(compared(result(late, 90.0), late, newest)) == {}
+        assert following_prior(result(late, 90.0), late, newest) is None
+
+
+def test_a_model_that_could_not_run_leaves_the_prior_as_it_was() -> None:
+    failed = dataclasses.replace(result(study(2)), outcome=ResultOutcome.COULD_NOT_RUN, findings=())
+    assert following_prior(failed, study(2), prior(study(1), 100.0)) is None
+
+
+def test_it_travels_with_the_answer_under_patient_and_model() -> None:
+    of = study(2)
+    answer = with_change(result_of(of, "node"), of, None)
+    ((key, event),) = ((key, event) for topic, key, event in answer.events if topic is Topic.PRIORS)
+    assert key == f"{PATIENT}/{of.model_name}"
+    priors = Priors()
+    priors.hear(key, event)
+    assert priors.of(of) == event
+    priors.hear(key, None)
+    assert priors.of(of) is None
+
+
+def test_without_a_patient_nothing_is_compared_or_kept() -> None:
+    of = dataclasses.replace(study(2), patient_key=None)
+    answer = result_of(of, "node")
+    assert with_change(answer, of, prior(study(1), 100.0)) is answer
