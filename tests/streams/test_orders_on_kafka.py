@@ -67,7 +67,7 @@ def tasks(seen: Seen, study: str) -> list[InferenceTask]:
 
 def test_a_late_order_upgrades_once_though_the_process_is_killed_around_it(kafka: str, tmp_path: Path) -> None:
     hospital, chance = Hospital(kafka), random.Random(11)
-    studies = [new_study() for _ in range(24)]
+    studies = [new_study() for _ in range(19)]
     away, early = studies[:8], studies[8:]
     with Seen(kafka, *TOPICS) as seen:
         with processor(kafka, tmp_path / "one", node="n1") as child:
@@ -79,7 +79,7 @@ def test_a_late_order_upgrades_once_though_the_process_is_killed_around_it(kafka
         for study in away:
             hospital.order(study, order_priority="S")
         # killed while it reads and decides
-        for kill in range(3):
+        for kill in range(2):
             with processor(kafka, tmp_path / f"kill{kill}", node="n1", wait=kill > 0) as child:
                 for study in early[kill * 5 : kill * 5 + 5]:
                     hospital.order(study, order_priority="S")

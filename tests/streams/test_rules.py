@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.errors import ConfigurationError
 from schemas.topics import Priority
@@ -293,3 +297,53 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
     cp1251.write_bytes("revision: інсульт".encode("cp1251"))
     with pytest.raises(ConfigurationError, match="cannot be read as UTF-8"):
         load_rules(cp1251)
+
+
+words = st.one_of(
+    st.none(),
+    st.sampled_from(["S", "A", "R", "STAT", "LOW", "HIGH", "E", "O", "I", "ED", "x"]),
+    st.text(max_size=8),
+)
+anything = st.builds(
+    Facts,
+    modality=st.frozensets(st.sampled_from(["MR", "CT", "SR"])),
+    study_description=st.one_of(st.none(), st.sampled_from(["stroke", "screening", "cito"]), st.text(max_size=12)),
+    calling_ae_title=st.one_of(st.none(), st.sampled_from(["ED_CT", "MR_1"])),
+    called_ae_title=st.one_of(st.none(), st.sampled_from(["AI_STAT", "AI"])),
+    requested_procedure_priority=words,
+    worklist_priority=words,
+    order_priority=words,
+    patient_class=words,
+    patient_location=words,
+    age_years=st.one_of(st.none(), st.floats(0, 120)),
+)
+
+
+@given(anything, anything)
+def test_what_a_stronger_source_decided_no_weaker_one_changes(facts: Facts, other: Facts) -> None:
+    decision = RULES.decide(facts)
+    rule = next((rule for rule in RULES.priorities if f"by rule {rule.name}: " in decision.reason), None)
+    if rule is None:
+        return
+    sources = {
+        0: ("order_priority", "patient_class", "patient_location"),
+        1: ("worklist_priority",),
+        2: ("requested_procedure_priority",),
+    }
+    kept = {
+        name: getattr(facts, name) for number in range(rule.when.source + 1) for name in sources.get(number, ())
+    }
+    if rule.when.source < 3:
+        assert RULES.decide(replace(other, **kept)) == decision
+
+
+@given(anything)
+def test_a_decision_is_always_the_same_and_tells_nothing_of_the_study(facts: Facts) -> None:
+    decision = RULES.decide(facts)
+    assert decision == RULES.decide(replace(facts))
+    marked = replace(facts, study_description=f"{facts.study_description or ''} Ім'я-4711")
+    assert "4711" not in RULES.decide(marked).reason
+    quoted = [part for part in re.findall(r"'(.*?)'", decision.reason) if part]
+    assert all(part in TEXT for part in quoted)
+    periods = RULES.periods(facts)
+    assert 0 < periods.released_s <= periods.quiet_s <= periods.hard_cap_s
