@@ -6,7 +6,6 @@ import time
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE
-from pynetdicom.sop_class import MRImageStorage  # type: ignore[attr-defined]  # made at run time
 
 
 def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -> float | None:
@@ -20,7 +19,7 @@ def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -
     """
     modality = AE(ae_title=calling)
     modality.acse_timeout = modality.dimse_timeout = modality.network_timeout = 15
-    modality.add_requested_context(MRImageStorage, study[0].file_meta.TransferSyntaxUID)
+    modality.add_requested_context(study[0].SOPClassUID, study[0].file_meta.TransferSyntaxUID)
     association = modality.associate(host, port, ae_title="SCANSTREAM")
     if not association.is_established:
         return None
