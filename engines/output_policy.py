@@ -54,7 +54,10 @@ class MeasurementPolicy(Frozen):
 
 
 class Segment(Meaning):
-    """One structure: channel of the output, what is kept of it, what it is called, what is measured."""
+    """One structure: channel of the output, what is kept of it, what it is called, what is measured.
+
+    Its finding is the property type of the segment; one whose site is the same concept is a normal structure.
+    """
 
     number: int = Field(ge=1, description="stays the same over versions: it makes the tracking id")
     label: str = Field(min_length=1, max_length=64)
@@ -62,9 +65,6 @@ class Segment(Meaning):
     threshold: float | None = Field(default=None, gt=0, le=1, description="in place of the output's")
     keep: Literal["all", "largest-component"] = "all"
     minimum_volume_ml: float = Field(default=0, ge=0, description="smaller connected components are left out")
-    property_category: CodedConcept
-    property_type: CodedConcept
-    colour_rgb: tuple[int, int, int]
     measurements: tuple[MeasurementPolicy, ...] = Field(min_length=1)
     probability: Literal["none", "mean", "maximum"] = Field(default="none", description="of its voxels, if said")
     locations: Literal["none", "centre", "boxes"] = Field(

@@ -25,7 +25,6 @@ def code(value: str, meaning: str, scheme: str = "SCT") -> dict[str, str]:
 
 MILLILITRE = code("mL", "milliliter", "UCUM")
 VOLUME = {"kind": "volume", "code": code("118565006", "Volume"), "unit": MILLILITRE, "decimals": 3}
-MORPHOLOGY = code("49755003", "Morphologically Abnormal Structure")
 
 
 def segment(number: int, channel: int, finding_type: str, finding: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -36,9 +35,6 @@ def segment(number: int, channel: int, finding_type: str, finding: dict[str, str
         "finding_type": finding_type,
         "finding": finding,
         "category": "routine",
-        "property_category": MORPHOLOGY,
-        "property_type": finding,
-        "colour_rgb": [200, 30, 30],
         "measurements": [VOLUME],
         **more,
     }

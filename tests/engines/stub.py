@@ -17,7 +17,7 @@ from engines.outcome import Outcome
 from engines.pipeline import run
 from engines.steps import drive
 from schemas.events import TaskParameters
-from tests.engines.dropped import MORPHOLOGY, VOLUME, code
+from tests.engines.dropped import VOLUME, code
 from tests.engines.phantom import FOLDER
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -92,9 +92,6 @@ def one_segment(channel: int = 0, **more: Any) -> dict[str, Any]:
         "finding_type": f"thing-{channel}",
         "finding": code("52988006", "Lesion"),
         "category": "routine",
-        "property_category": MORPHOLOGY,
-        "property_type": code("52988006", "Lesion"),
-        "colour_rgb": [1, 2, 3],
         "measurements": [VOLUME],
         **more,
     }
