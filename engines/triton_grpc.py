@@ -127,8 +127,9 @@ class TritonGrpcEngine:
         try:
             model = self._ask(lambda: self._client.get_model_metadata(self._model, client_timeout=wait))
         except TransientFailure as error:
+            said = str(error).removesuffix("; it is tried again")
             raise ConfigurationError(
-                f"{error}; check triton_url, and that the server has loaded this model"
+                f"{said}; check triton_url, and that the server has loaded this model"
             ) from error
         self._version = v2.version_to_ask(version, list(model.versions), where) or ""
         self._inputs = v2.specs([_plain(entry) for entry in model.inputs], where)

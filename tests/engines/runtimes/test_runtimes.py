@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +214,12 @@ def test_words_of_runtimes_without_memory(said: str) -> None:
 )
 def test_words_of_other_failures(said: str) -> None:
     assert not says_out_of_memory(said)
+
+
+def test_no_runtime_is_imported_before_it_is_needed() -> None:
+    program = "import sys, engines.runtimes, engines.tensorrt_engine, engines.torchscript, engines.triton_grpc\n"
+    program += "import engines.triton_http, engines.onnx, engines.cuda_graph\n"
+    program += "names = {'onnxruntime', 'tensorrt', 'pycuda', 'torch', 'tritonclient', 'grpc', 'httpx'}\n"
+    program += "print(sorted(names & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
