@@ -25,7 +25,14 @@ from producers.hl7.listener.patient import (
     text,
     visit_of,
 )
-from producers.hl7.listener.problem import REQUIRED, TABLE_VALUE, UNSUPPORTED_EVENT, UNSUPPORTED_TYPE, Rejected
+from producers.hl7.listener.problem import (
+    REQUIRED,
+    TABLE_VALUE,
+    UNSUPPORTED_EVENT,
+    UNSUPPORTED_PROCESSING,
+    UNSUPPORTED_TYPE,
+    Rejected,
+)
 from producers.hl7.listener.sources import Source
 from producers.hl7.listener.times import moment
 from producers.hl7.read import Message
@@ -122,6 +129,10 @@ def _require_for_us(message: Message, source: Source) -> None:
     ):
         if agreed is not None and text(header, number) != agreed:
             raise Rejected(TABLE_VALUE, place, f"{place} is not what was agreed on: correct the sender's settings")
+    if text(header, 11).upper() not in ("", *source.processing):
+        raise Rejected(
+            UNSUPPORTED_PROCESSING, "MSH-11", "this is a message of a test or a training: send it to a test system"
+        )
     if not text(header, 10):
         raise Rejected(REQUIRED, "MSH-10", "MSH-10 is empty: a message needs a control id")
 

@@ -17,6 +17,7 @@ TABLE_VALUE: Final = "103"
 SEQUENCE: Final = "100"
 UNSUPPORTED_TYPE: Final = "200"
 UNSUPPORTED_EVENT: Final = "201"
+UNSUPPORTED_PROCESSING: Final = "202"
 UNKNOWN_KEY: Final = "204"
 INTERNAL: Final = "207"
 
@@ -28,6 +29,7 @@ MEANINGS: Final = {
     TABLE_VALUE: "Table value not found",
     UNSUPPORTED_TYPE: "Unsupported message type",
     UNSUPPORTED_EVENT: "Unsupported event code",
+    UNSUPPORTED_PROCESSING: "Unsupported processing id",
     UNKNOWN_KEY: "Unknown key identifier",
     INTERNAL: "Application internal error",
 }

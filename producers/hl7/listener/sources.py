@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -39,6 +39,7 @@ class Source(BaseModel):
     stations: dict[str, str] = Field(default_factory=dict)
     modalities: dict[str, str] = Field(default_factory=dict)
     consent_types: tuple[str, ...] = ()
+    processing: tuple[Literal["P", "T", "D"], ...] = ("P",)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
