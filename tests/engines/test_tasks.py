@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
@@ -382,3 +383,32 @@ def test_series_of_pictures_without_places_can_be_classified_and_are_in_the_orde
     assert outcome.sop_instance_uids == tuple(image.SOPInstanceUID for image in images[::-1])
     assert found.evidence == (images[1].SOPInstanceUID, images[2].SOPInstanceUID)
     assert MR in model.metadata.input.sop_class_uids
+
+
+def test_memory_follows_the_grid_of_the_model_and_not_the_series() -> None:
+    model, engine = stub(
+        "segmentation",
+        {
+            "layout": "NCZYX",
+            "resampling": "field-of-view",
+            "window": {"low": 0, "high": 9},
+            "normalisation": "window",
+        },
+        {"threshold": 0.5, "segments": [one_segment()]},
+        (1, 1, 32, 32, 32),
+        {"out": (1, 1, 32, 32, 32)},
+        lambda tensor: {"out": tensor},
+    )
+    voxels = np.zeros((300, 256, 256), np.int16)
+    voxels[100:200, 60:200, 60:200] = 9
+    images = series(voxels)
+    tracemalloc.start()
+    try:
+        outcome = answer(images, model)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    decoded, mask = voxels.size * 4, voxels.size
+    assert outcome.arrays[0].array.sum() == pytest.approx(100 * 140 * 140, rel=0.1)
+    assert peak < mask + decoded / 4
+    assert len(engine.seen) == 1
