@@ -7,7 +7,7 @@ that comes in between is on the pages before.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from dashboards.live.records import TaskView
@@ -56,4 +56,14 @@ class Catalogue:
         for index in range(end - 1, -1, -1):
             task = find(self._marks[index][1])
             if task is not None:
+                yield task
+
+    def newest_of(
+        self, task_ids: Iterable[str], before: Mark | None, find: Callable[[str], TaskView | None]
+    ) -> Iterator[TaskView]:
+        """The same of these tasks only."""
+        marks = [self._mark_of[task_id] for task_id in task_ids if task_id in self._mark_of]
+        for mark in sorted(marks, reverse=True):
+            task = find(mark[1])
+            if task is not None and (before is None or mark < before):
                 yield task

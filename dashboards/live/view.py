@@ -168,11 +168,17 @@ class LiveView:
             found = self._catalogue.under(request_key)
             return None if found is None else self._tasks.get(found)
 
-    def newest(self, wanted: Callable[[TaskView], bool], before: Mark | None, most: int) -> list[TaskView]:
-        """Tasks that are wanted, the newest first, from a mark on."""
+    def newest(
+        self, wanted: Callable[[TaskView], bool], before: Mark | None, most: int, study: str | None = None
+    ) -> list[TaskView]:
+        """Tasks (of one study) that are wanted, the newest first, from a mark on."""
         with self._lock:
-            found = (task for task in self._catalogue.newest(before, self._tasks.get) if wanted(task))
-            return list(islice(found, most))
+            if study is None:
+                tasks = self._catalogue.newest(before, self._tasks.get)
+            else:
+                known = self._studies.get(study)
+                tasks = self._catalogue.newest_of(known.task_ids if known else (), before, self._tasks.get)
+            return list(islice((task for task in tasks if wanted(task)), most))
 
     def place_in_line(self, task_id: str) -> line.Place | None:
         """Where a task stands among those that wait; ``None`` where it does not wait."""

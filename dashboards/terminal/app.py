@@ -18,6 +18,7 @@ from dashboards.terminal.commands import (
     sql,
     status,
     study,
+    task,
     topics,
     up,
 )
@@ -45,6 +46,8 @@ app.command("down", rich_help_panel=_DAILY)(down.down)
 app.command("status", rich_help_panel=_DAILY)(status.status)
 app.command("send", rich_help_panel=_DAILY)(send.send)
 app.command("study", rich_help_panel=_DAILY)(study.study)
+app.command("infer", rich_help_panel=_DAILY)(task.infer)
+app.add_typer(task.app, rich_help_panel=_DAILY)
 app.command("topics", rich_help_panel=_DAILY)(topics.topics)
 app.add_typer(models.app, name="models", rich_help_panel=_DAILY)
 app.command("sql", rich_help_panel=_DAILY)(sql.sql)

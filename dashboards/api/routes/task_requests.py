@@ -59,12 +59,11 @@ def tasks(
             present_task.PUBLIC[task.state] in states
             and task.priority in classes
             and (model is None or task.model_name == model)
-            and (study is None or task.study_instance_uid == study)
             and (first is None or task.created_at >= first)
             and (end is None or task.created_at < end)
         )
 
-    found = context.view.newest(wanted, mark, limit + 1)
+    found = context.view.newest(wanted, mark, limit + 1, study)
     now, root = context.now(), context.root_of(request)
     page = [present_task.resource(task, context.view, now, root) for task in found[:limit]]
     following = None

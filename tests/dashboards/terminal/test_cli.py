@@ -19,6 +19,7 @@ HEAVY = {
 }  # fmt: skip
 COMMANDS = {
     "api", "broker", "demo", "down", "gateway", "hl7", "send", "sql", "status", "streams", "study", "topics", "up",
+    "infer", "task",
     "models", "poller", "findings", "worker", "writer",
 }  # fmt: skip
 
