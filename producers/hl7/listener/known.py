@@ -72,8 +72,9 @@ class KnownContexts:
         own = self._own.get(key)
         if own:
             # what is not ours was written before ours, so ours is newer
-            if own[0] == event_id:
-                own.popleft()
+            if event_id in own:
+                while own.popleft() != event_id:
+                    pass  # one that came back only as what took its place
                 if not own:
                     del self._own[key]
             return

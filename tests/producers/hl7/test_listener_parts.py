@@ -119,6 +119,17 @@ def test_what_others_wrote_before_ours_does_not_count() -> None:
     assert table.get("A1") == later
 
 
+def test_of_two_writes_the_first_may_be_compacted_away() -> None:
+    table = known()
+    first, second, later = (replace(FIRST, event_id=name) for name in ("first", "second", "later"))
+    table.stage([("A1", first)])
+    table.stage([("A1", second)])
+    table.written()
+    table.read("A1", second)
+    table.read("A1", later)
+    assert table.get("A1") == later
+
+
 def test_a_patient_that_changes_takes_its_orders_along() -> None:
     table = known()
     table.read("A1", FIRST)
