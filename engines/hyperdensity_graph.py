@@ -160,7 +160,7 @@ class _Graph:
 
 
 def build() -> ModelProto:
-    """The graph: ``hu`` (1, 1, x, y, z) in HU → ``probability`` of the same shape; x, y, z even."""
+    """The graph: ``hu`` (1, 1, x, y, z) in HU → ``probability`` (1, 2, x, y, z): dense, inside; x, y, z even."""
     graph = _Graph()
     values = graph.add("Clip", "hu", graph.number(-200), graph.number(500))
     dense = graph.at_least(graph.smoothed(values), DENSE_HU)
@@ -177,14 +177,13 @@ def build() -> ModelProto:
     taken = graph.dilated(graph.at_least(grown, 0.5), 1)
     edge = graph.both(graph.both(_in_range(graph, values), graph.dilated(inside, 1)), taken)
     output = graph.add("Max", grown, edge)
-    graph.nodes.append(helper.make_node("Identity", [output], ["probability"]))
+    graph.nodes.append(helper.make_node("Concat", [output, inside], ["probability"], axis=1))
 
-    volume: list[str | int | None] = [1, 1, "x", "y", "z"]
     made: GraphProto = helper.make_graph(
         graph.nodes,
         "ct-hyperdensity",
-        [helper.make_tensor_value_info("hu", TensorProto.FLOAT, volume)],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, volume)],
+        [helper.make_tensor_value_info("hu", TensorProto.FLOAT, [1, 1, "x", "y", "z"])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, 2, "x", "y", "z"])],
         graph.constants,
     )
     opsets = [helper.make_opsetid("", _OPSET)]

@@ -71,6 +71,9 @@ class Segment(Meaning):
         default="none", description="beside the segment itself, for viewers that draw none"
     )
     expected: bool = Field(default=False, description="its absence, or that it is cut off, is worth a warning")
+    report: bool = Field(
+        default=True, description="false: looked for, and warned about, but neither finding nor mask"
+    )
 
 
 class SegmentationOutput(Frozen):

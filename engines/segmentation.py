@@ -102,6 +102,7 @@ class SegmentationReader:
         """Mean probability of the voxels that are now in a segment."""
         base = self._segments(outputs)
         region = base >= np.array(self._cut(), np.float32)
+        region &= np.array([segment.report for segment in self._output.segments])
         if not region.any():
             region = base >= base.max()
         return lambda other: float(self._segments(other)[region].mean())
@@ -130,7 +131,7 @@ class SegmentationReader:
             volume_ml = float(shown.sum()) * voxel_ml
             if segment.expected and measured:
                 unusual += output_warnings(self._domain, segment.label, shown, volume_ml)
-            if not count:
+            if not count or not segment.report:
                 continue
             number = len(found) + 1
             numbers = {"volume": volume_ml, "count": float(count)}

@@ -126,7 +126,16 @@ def test_thin_slices_and_a_turned_stack_give_the_same_volume(model: Model) -> No
     assert volume_ml(thick) == pytest.approx(volume_ml(thin), rel=0.1)
 
 
-def test_without_a_skull_nothing_is_called_intracranial(model: Model) -> None:
+def test_without_a_skull_nothing_is_called_intracranial_and_that_is_said(model: Model) -> None:
     made = phantom(Head(7, (Lesion(CENTRE, (15.0, 15.0, 15.0), 70),)))
     soft = dataclasses.replace(made, hu=np.minimum(made.hu, 100))
-    assert screened(model, series(soft, "no skull")).found == ()
+    outcome = screened(model, series(soft, "no skull"))
+    assert (outcome.found, outcome.arrays) == ((), ())
+    assert outcome.out_of_domain_warnings == ("No intracranial space was found.",)
+
+
+def test_a_whole_head_is_in_the_domain_and_a_part_of_it_is_said_to_be_one(model: Model) -> None:
+    images = series(phantom(Head(8)), "whole")
+    assert screened(model, images).out_of_domain_warnings == ()
+    (warning,) = screened(model, images[:22]).out_of_domain_warnings
+    assert "reaches the end of the stack of slices" in warning

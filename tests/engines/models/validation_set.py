@@ -1,7 +1,7 @@
 """``python -m tests.engines.models.validation_set FOLDER``: the validation set of ``ct-hyperdensity``.
 
 Two heads as DICOM series, one with a lesion and one with calcium only. What is expected of the first one's volume
-is the truth of the phantom, with a tolerance in which the model must lie; the normal one must stay without finding.
+is the truth of the phantom, with a tolerance in which the model must lie; the normal one must stay without.
 """
 
 from __future__ import annotations
