@@ -171,7 +171,7 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
         "task_id",
         ("TaskCommand",),
         "streams, api",
-        "worker",
+        "worker, api",
         "Cancel, hold, release a task, or serve it sooner; every worker reads all of them.",
         partitions=1,
     ),
