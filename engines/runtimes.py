@@ -8,7 +8,8 @@ when it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from engines.base import Device, Engine
 from engines.config_pbtxt import ModelConfig
 from engines.graph_check import check_graph
 from engines.reshaped import Reshaped
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DestinationUnavailable
 from schemas.settings import WorkerSettings
 
 #: Platforms that a runtime of this process runs.
@@ -45,6 +46,8 @@ class EngineOptions:
         Server that runs the models in place of this process.
     triton_timeout_s
         Seconds that one inference there may take.
+    triton_wait_s
+        Seconds that a server which is not there yet is waited for when a model is loaded.
     """
 
     device: Device = "cpu"
@@ -54,6 +57,7 @@ class EngineOptions:
     plan_cache: Path | None = None
     triton_url: str | None = None
     triton_timeout_s: float = 60.0
+    triton_wait_s: float = 0.0
 
 
 def options_of(settings: WorkerSettings) -> EngineOptions:
@@ -77,6 +81,8 @@ def options_of(settings: WorkerSettings) -> EngineOptions:
         plan_cache=settings.plan_cache,
         triton_url=url,
         triton_timeout_s=settings.triton_timeout_s,
+        # what is started beside its server finds it only after a while
+        triton_wait_s=settings.triton_timeout_s,
     )
 
 
@@ -102,7 +108,8 @@ def engine_of(path: Path, config: ModelConfig, options: EngineOptions | None = N
     chosen = options or EngineOptions()
     where = str(path.parent.parent / "config.pbtxt")
     if chosen.triton_url is not None:
-        engine = _remote(path, config, chosen.triton_url, chosen.triton_timeout_s)
+        url = chosen.triton_url
+        engine = connected(lambda: _remote(path, config, url, chosen.triton_timeout_s), chosen.triton_wait_s)
         reshaped = False  # the server does it
     else:
         engine = _local(path, config, chosen, where)
@@ -113,6 +120,38 @@ def engine_of(path: Path, config: ModelConfig, options: EngineOptions | None = N
         engine.close()
         raise
     return Reshaped(engine, config) if reshaped else engine
+
+
+def connected(
+    connect: Callable[[], Engine],
+    wait_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Engine:
+    """An engine on a server, once the server is there.
+
+    Parameters
+    ----------
+    connect
+        Asks the server.
+    wait_s
+        Seconds to go on asking while it is away or its model is not ready.
+    clock, sleep
+        Seconds that never go back, and waiting.
+
+    Raises
+    ------
+    DestinationUnavailable
+        It is away all that time.
+    """
+    end = clock() + wait_s
+    while True:
+        try:
+            return connect()
+        except DestinationUnavailable:
+            if clock() >= end:
+                raise
+        sleep(1.0)
 
 
 def device_of(config: ModelConfig, device: Device, where: str = "config.pbtxt") -> Device:

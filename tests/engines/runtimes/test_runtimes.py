@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from engines.base import Device
+from engines.base import Device, Engine
 from engines.config_pbtxt import ModelConfig, model_config
 from engines.graph_check import check_graph
 from engines.memory import says_out_of_memory
 from engines.onnx import OnnxEngine
-from engines.runtimes import EngineOptions, availability, device_of, engine_of, options_of, plan_cache
+from engines.runtimes import EngineOptions, availability, connected, device_of, engine_of, options_of, plan_cache
 from engines.torchscript import TorchScriptEngine, named
-from schemas.errors import ConfigurationError, TransientFailure
+from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
 from schemas.settings import WorkerSettings
 from tests.engines.runtimes.contract import agree
 from tests.engines.runtimes.graphs import MIXED, mixed, mixed_answer, mixed_inputs, model, write
@@ -152,9 +152,30 @@ def test_settings_of_the_worker(tmp_path: Path) -> None:
     settings = WorkerSettings(
         device="cuda", threads=3, inter_threads=2, gpu_memory_mb=512, plan_cache=tmp_path, triton_url="grpc://a:1"
     )
-    assert options_of(settings) == EngineOptions("cuda", 3, 2, 512, tmp_path, "grpc://a:1", 60.0)
+    assert options_of(settings) == EngineOptions("cuda", 3, 2, 512, tmp_path, "grpc://a:1", 60.0, 60.0)
     with pytest.raises(ConfigurationError, match="SCANSTREAM_WORKER_TRITON_URL is 'triton:8000'"):
         options_of(WorkerSettings(triton_url="triton:8000"))
+
+
+@pytest.mark.parametrize(("away", "wait_s", "asked"), [(0, 0.0, 1), (3, 10.0, 4), (99, 0.0, 1), (99, 5.0, 6)])
+def test_a_server_that_is_not_there_yet_is_waited_for(away: int, wait_s: float, asked: int) -> None:
+    now, asks, engine = [0.0], [0], OnnxEngine.__new__(OnnxEngine)
+
+    def connect() -> Engine:
+        asks[0] += 1
+        if asks[0] <= away:
+            raise DestinationUnavailable("away")
+        return engine
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    if away >= 99:
+        with pytest.raises(DestinationUnavailable):
+            connected(connect, wait_s, lambda: now[0], sleep)
+    else:
+        assert connected(connect, wait_s, lambda: now[0], sleep) is engine
+    assert asks[0] == asked
 
 
 def test_where_plans_are_kept() -> None:
