@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from producers.arrival import Arrivals
 from producers.image_facts import Facts, ImageFacts
 from producers.patient_key import PatientKeys
-from producers.store import Headers, read_headers
+from producers.store import Headers, Refused, read_headers
 from producers.store.files import Written
 from producers.store.outcome import Received
 from producers.store.spool import Spool
@@ -22,6 +24,7 @@ from schemas.events import InstanceStored, Origin
 from tests.producers.store.data import BIG_ENDIAN, EXPLICIT, IMPLICIT, encoded, image
 
 KEYS = PatientKeys(b"a secret of the tests")
+SYNTAXES = (EXPLICIT, IMPLICIT, BIG_ENDIAN)
 CT, ENHANCED_CT, SC = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "2.1", "7"))
 
 
@@ -157,6 +160,30 @@ def test_enhanced_images_tell_where_their_first_frame_lies(
     assert list(facts.image_position) == [-100, -100, 10]
     assert facts.slice_thickness_mm == 1.5
     assert facts.number_of_frames == frames
+
+
+WHOLE = {syntax: encoded(enhanced(3, shared_orientation=False, undefined=True), syntax) for syntax in SYNTAXES}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    syntax=st.sampled_from(SYNTAXES),
+    end=st.integers(0, 2000),
+    changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),
+)
+def test_an_enhanced_image_that_is_broken_is_read_or_refused(
+    syntax: str, end: int, changes: list[tuple[int, int]]
+) -> None:
+    data = bytearray(WHOLE[syntax][: len(WHOLE[syntax]) - end])
+    for at, value in changes:
+        if at < len(data):
+            data[-1 - at] = value
+    try:
+        facts = Facts(KEYS).of(read_headers(lambda count: bytes(data[:count]), len(data), syntax))
+    except Refused:
+        return
+    assert len(facts.image_orientation) in (0, 6)
+    assert len(facts.image_position) in (0, 3)
 
 
 def test_an_event_carries_the_facts_and_is_the_same_when_it_is_made_again() -> None:
