@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 REACH_S: Final = 2.0
 AGAIN_S: Final = 0.5
 
-#: Settlements in one transaction: each transaction costs some milliseconds, however many it holds.
+#: Settlements in one transaction, and seconds between two: each costs some milliseconds, however many it holds.
 _MOST: Final = 50
+_LINGER_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Commits:
         self._clock = clock
         self._waiting: list[Written] = []
         self._registered, self._certain = False, True
-        self._not_before = 0.0
+        self._not_before = self._linger_until = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -82,19 +83,27 @@ class Commits:
         kept = [entry for entry in self._waiting if entry.job is not None and entry.job not in jobs]
         self._waiting = kept
 
-    def write(self) -> list[Written]:
+    def write(self, *, at_once: bool = False) -> list[Written]:
         """Commit what may be; returns what is committed now.
+
+        Parameters
+        ----------
+        at_once
+            Do not wait for company, as what is about an emergency never does.
 
         Raises
         ------
         PermanentRejection
             Another process took this one's place.
         """
-        if self._clock() < self._not_before:
+        now = self._clock()
+        hurry = at_once or any(entry.job is not None and entry.job.is_emergency for entry in self._waiting)
+        if now < self._not_before or (now < self._linger_until and not hurry):
             return []
         try:
             self._reach_kafka()
             batch = [entry for entry in self._waiting if self._partitions.is_ours(entry.settlement.received)]
+            batch.sort(key=lambda entry: entry.job is None or not entry.job.is_emergency)
             return self._write(batch[:_MOST]) if batch else []
         except DestinationUnavailable as error:
             self._not_before = self._clock() + AGAIN_S
@@ -129,4 +138,5 @@ class Commits:
             self._registered = self._certain = False
             raise
         self._waiting = [entry for entry in self._waiting if entry not in batch]
+        self._linger_until = self._clock() + _LINGER_S
         return batch

@@ -176,8 +176,8 @@ class Conductor:
             case Died():
                 self._desk.died(message, now)
 
-    def _write(self) -> None:
-        written = self._commits.write()
+    def _write(self, *, at_once: bool = False) -> None:
+        written = self._commits.write(at_once=at_once)
         for entry in written:
             self._partitions.gone(entry.settlement.received)
             if entry.job is not None:
@@ -235,7 +235,7 @@ class Conductor:
                 self.turn(intake)
             self._hear(self._clock())
             self._desk.hand_back(self._clock())
-            self._write()
+            self._write(at_once=True)
             self._announcer.settle()
         except DestinationUnavailable as error:
             log.warning("stopped without Kafka", extra=fields(reason=str(error)))

@@ -102,8 +102,7 @@ class Partitions:
         DestinationUnavailable
             The broker did not tell it.
         """
-        self.books.open([TopicPartition(*place) for place in self.books.places()])
-        self._sort_out()
+        self._sort_out(self.books.open([TopicPartition(*place) for place in self.books.places()]))
 
     def steer(self, *, hold: bool) -> None:
         """Pause everything (``hold``), or the classes of which enough is in hand."""
@@ -117,10 +116,10 @@ class Partitions:
         self.books.pause({place for place in self.books.places() if hold or place[0] in self._full})
 
     def _came(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self.books.open(partitions)
+        committed = self.books.open(partitions)
         self.assigned = True
         log.info("partitions assigned", extra=fields(count=len(partitions)))
-        self._sort_out()
+        self._sort_out(committed)
 
     @kafka_errors("give partitions back")
     def _went(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -128,12 +127,15 @@ class Partitions:
         self.books.close(partitions)
         log.info("partitions revoked", extra=fields(count=len(partitions)))
 
-    def _sort_out(self) -> None:
+    def _sort_out(self, committed: Iterable[TopicPartition]) -> None:
         """Enter what is in hand into new books; what has no place in them is let go."""
+        first = {(place.topic, place.partition): place.offset for place in committed}
         gone = []
         for job in sorted(self._held(), key=lambda job: job.received.offset):
             received = job.received
-            if not self.is_ours(received) or not self.books[received.partition].take(received.offset):
+            # a book takes what lies before it for something that is read once more
+            answered = self.is_ours(received) and received.offset < first[received.partition]
+            if answered or not self.is_ours(received) or not self.books[received.partition].take(received.offset):
                 gone.append(job)
         self._let_go(gone)
 

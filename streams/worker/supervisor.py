@@ -23,6 +23,7 @@ from streams.worker.protocol import (
     FromChild,
     Health,
     Loaded,
+    Moved,
     Name,
     ToChild,
     Unreachable,
@@ -155,6 +156,8 @@ class Supervisor:
         match message:
             case Computing(names):
                 self._computing, self._step_at = names, self._heard_at
+            case Moved():
+                self._step_at = self._heard_at
             case Loaded():
                 self.loaded, self._identities = message, message.identities
             case Health():

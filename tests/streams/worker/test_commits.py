@@ -1,0 +1,266 @@
+"""Reading, ordering and writing on a real Kafka, with a ledger that fails when the test says so."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from producers.kafka import EventPublisher, consumer_config, new_consumer
+from producers.telemetry import Telemetry
+from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.events import Event, InferenceTask, TaskState, TaskStatus
+from schemas.settings import KafkaSettings
+from schemas.topics import TASK_TOPICS, Priority, Topic, spec_of
+from streams.clock import system_clock
+from streams.worker.answers import Answer, status
+from streams.worker.commits import Commits
+from streams.worker.desk import Desk, Surroundings
+from streams.worker.intake import Intake
+from streams.worker.job import Job
+from streams.worker.ledger import Ledger, Settlement, unreadable
+from streams.worker.partitions import Partitions, ReadAhead
+from streams.worker.protocol import Begin, Ended, ToChild
+from tests.streams.worker.site import Watch, end_of, submit, watch
+from tests.streams.worker.tasks import START, new_study, task
+
+pytestmark = pytest.mark.integration
+
+
+class Faulty(Ledger):
+    """Fails after or before the commit, as often as it is told to."""
+
+    lose_acknowledgements = refuse = 0
+
+    def write(
+        self, publisher: EventPublisher, settlements: Sequence[Settlement], offsets: Callable[[], Any]
+    ) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            with publisher.transaction():
+                raise DestinationUnavailable("the transaction was aborted")
+        super().write(publisher, settlements, offsets)
+        if self.lose_acknowledgements:
+            self.lose_acknowledgements -= 1
+            raise DestinationUnavailable("the commit was not acknowledged")
+
+
+class Side:
+    """A worker without its computing process: the test computes."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        name: str,
+        codec: Codec | None = None,
+        read_ahead: ReadAhead | None = None,
+    ) -> None:
+        self.told: list[ToChild] = []
+        consumer = new_consumer(consumer_config(settings, name, group, fetch_wait_ms=50))
+        around = Surroundings(
+            tell=self.told.append,
+            settle=lambda settlement, job: self.commits.add(settlement, job),
+            announce=lambda _, __: None,
+            identity=lambda _: None,
+            computing=lambda: (),
+            prior=lambda _: None,
+            elsewhere=lambda _, __: None,
+        )
+        self.desk = Desk(name, around, Telemetry(), prefetch=1000)
+        self.partitions = Partitions(
+            consumer, Priority, lambda: self.desk, self._let_go, threading.Event(), read_ahead
+        )
+        self.ledger = Faulty(consumer, Codec(), "/test/worker", system_clock)
+        publisher = EventPublisher(settings, Codec(), "/test/worker", Telemetry(), f"{group}.{name}", group)
+        self.commits = Commits(self.partitions, self.ledger, publisher, lambda: None, time.monotonic)
+        self.intake = Intake(
+            consumer,
+            self.partitions,
+            codec or Codec(),
+            Telemetry(),
+            lambda job: self.desk.take(job, system_clock()),
+            lambda received, error: self.commits.add(unreadable(received, error)),
+            time.monotonic,
+        )
+        self.consumer = consumer
+        self.partitions.subscribe()
+
+    def turn(self) -> None:
+        self.desk.dispatch(system_clock())
+        for entry in self.commits.write():
+            self.partitions.gone(entry.settlement.received)
+            if entry.job is not None:
+                self.desk.written(entry.job, system_clock())
+        self.partitions.steer(hold=self.intake.waits)
+        self.intake.read(0.01)
+
+    def turned(self) -> bool:
+        self.turn()
+        return True
+
+    def begun(self) -> list[InferenceTask]:
+        return [message.task for message in self.told if isinstance(message, Begin)]
+
+    def answer(self, asked: InferenceTask) -> None:
+        moved = status(asked, TaskState.COMPLETED, "node", START)
+        answer = Answer("done", ((Topic.STATUS, asked.task_id, moved),))
+        self.desk.ended(Ended((asked.task_id, asked.attempt), answer), system_clock())
+
+    def _let_go(self, jobs: list[Job]) -> None:
+        self.desk.let_go(jobs, system_clock())
+        self.commits.drop(jobs)
+        for job in jobs:
+            self.partitions.gone(job.received)
+        self.intake.forget()
+
+
+def until(condition: Callable[[], Any], *sides: Side, timeout_s: float = 120.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        for side in sides:
+            side.turn()
+
+
+@pytest.fixture
+def out(kafka_settings: KafkaSettings) -> Iterator[Watch]:
+    with watch(kafka_settings) as seen:
+        yield seen
+
+
+@contextmanager
+def side(settings: KafkaSettings, group: str, name: str = "one", **given: Any) -> Iterator[Side]:
+    made = Side(settings, group, name, **given)
+    try:
+        until(lambda: made.partitions.assigned, made)
+        yield made
+    finally:
+        made.consumer.close()
+
+
+def new_group(settings: KafkaSettings) -> str:
+    """A group that begins at the present end of the task topics: other tests' tasks are not its."""
+    group = f"test.commits.{random.randrange(10**12)}"
+    consumer = new_consumer(consumer_config(settings, "new-group", group))
+    partitions = [
+        TopicPartition(topic.value, number)
+        for topic in TASK_TOPICS.values()
+        for number in range(spec_of(topic).partitions)
+    ]
+    for entry in partitions:
+        entry.offset = end_of(consumer, entry)
+    consumer.commit(offsets=partitions, asynchronous=False)
+    consumer.close()
+    return group
+
+
+def of_one_partition(count: int) -> list[InferenceTask]:
+    study = new_study()
+    return [task(study, Priority.P2_URGENT, task_id=f"{study}-{number}") for number in range(count)]
+
+
+def answers_of(out: Watch, tasks: list[InferenceTask]) -> list[int]:
+    return [len(out.events(TaskStatus, asked.task_id)) for asked in tasks]
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_transaction_whose_end_is_unknown_is_looked_up_and_never_doubled(
+    kafka_settings: KafkaSettings, out: Watch, committed: bool
+) -> None:
+    tasks = of_one_partition(4)
+    with side(kafka_settings, new_group(kafka_settings)) as one:
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.begun()) == 4, one)
+        one.ledger.refuse, one.ledger.lose_acknowledgements = int(not committed), int(committed)
+        for number in (2, 0):
+            one.answer(tasks[number])
+        out.until(lambda: one.turned() and all(answers_of(out, [tasks[0], tasks[2]])), "two statuses")
+        for number in (3, 1):
+            one.answer(tasks[number])
+        out.until(lambda: one.turned() and all(answers_of(out, tasks)), "all statuses")
+        until(lambda: not list(one.desk), one)
+        assert len(one.begun()) == 4
+    out.read(0.5)
+    assert answers_of(out, tasks) == [1] * 4
+
+
+def test_what_was_answered_out_of_order_is_not_read_again_by_the_next_owner(
+    kafka_settings: KafkaSettings, out: Watch
+) -> None:
+    tasks, group = of_one_partition(6), new_group(kafka_settings)
+    with side(kafka_settings, group) as one:
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.begun()) == 6, one)
+        for number in (1, 3, 4):
+            one.answer(tasks[number])
+        out.until(lambda: one.turned() and sum(answers_of(out, tasks)) == 3, "three statuses")
+        until(lambda: len(list(one.desk)) == 3, one)
+    with side(kafka_settings, group, "two") as two:
+        until(lambda: len(two.begun()) == 3, two)
+        for asked in two.begun():
+            two.answer(asked)
+        out.until(lambda: two.turned() and all(answers_of(out, tasks)), "all statuses")
+    assert [asked.task_id for asked in two.begun()] == [tasks[number].task_id for number in (0, 2, 5)]
+    assert answers_of(out, tasks) == [1] * 6
+
+
+class RegistryAway(Codec):
+    """Needs a registry that is away at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 2
+
+    def decode(self, payload: bytes | None) -> Event:
+        if self.failures:
+            self.failures -= 1
+            raise DestinationUnavailable("the schema registry does not answer")
+        return super().decode(payload)
+
+
+def test_a_registry_that_is_away_is_waited_for(kafka_settings: KafkaSettings) -> None:
+    tasks, codec = of_one_partition(3), RegistryAway()
+    with side(kafka_settings, new_group(kafka_settings), codec=codec) as one:
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.begun()) == 3, one)
+    assert codec.failures == 0
+
+
+def test_a_class_is_read_ahead_so_far_and_the_others_all_the_same(
+    kafka_settings: KafkaSettings, out: Watch
+) -> None:
+    routine = [task(new_study(), Priority.P4_ROUTINE) for _ in range(2500)]
+    urgent = of_one_partition(3)
+    with side(kafka_settings, new_group(kafka_settings), read_ahead=ReadAhead(tasks=100)) as one:
+        submit(kafka_settings, *routine)
+        until(lambda: len(one.begun()) >= 100, one)
+        submit(kafka_settings, *urgent)
+        until(lambda: {asked.task_id for asked in urgent} <= {asked.task_id for asked in one.begun()}, one)
+        held = len(one.begun()) - 3
+        assert held < 2500
+        while len(one.begun()) < 2503:
+            for asked in one.begun()[-held:]:
+                one.answer(asked)
+            one.turn()
+
+
+def test_a_second_process_in_the_same_place_ends_the_first(kafka_settings: KafkaSettings, out: Watch) -> None:
+    (first,) = of_one_partition(1)
+    group = new_group(kafka_settings)
+    with side(kafka_settings, group) as one:
+        submit(kafka_settings, first)
+        until(lambda: one.begun(), one)
+        successor = EventPublisher(kafka_settings, Codec(), "/test/worker", Telemetry(), f"{group}.one")
+        successor.start()
+        one.answer(first)
+        with pytest.raises(PermanentRejection, match="another process holds this place"):
+            until(lambda: False, one)
+    assert not out.events(TaskStatus, first.task_id)

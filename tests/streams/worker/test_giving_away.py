@@ -1,0 +1,80 @@
+"""Which node a task goes to that failed here."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from schemas.events import InferenceTask, ModelState, NodeHeartbeat, NodeState, VersionState
+from schemas.topics import TASK_TOPICS, Priority
+from streams.worker.giving_away import MOST_FORWARDS, destination
+from streams.worker.job import GIVEN_AWAY, Partition, Received
+from streams.worker.nodes import SILENT_S, Nodes
+from tests.streams.worker.tasks import MODEL, START, task
+
+P1, P2, P3, P4 = Priority
+FAILED: InferenceTask = task(None, P2, excluded_nodes=("node-1",), attempt=2)
+SERVES = ModelState(MODEL, "1", "ab" * 32, VersionState.SERVING)
+
+
+def beat(node: str = "node-2") -> NodeHeartbeat:
+    return NodeHeartbeat(f"beat-{node}", START, node, START, NodeState.READY, "onnx", (SERVES,))
+
+
+def others(*beats: NodeHeartbeat, after_s: float = 10.0) -> list[str]:
+    nodes = Nodes()
+    for entry in beats:
+        nodes.hear(entry.node, entry)
+    return nodes.others_for(FAILED, "node-1", START + timedelta(seconds=after_s))
+
+
+def test_a_node_that_lives_and_serves_the_model_counts() -> None:
+    assert others(beat("node-3"), beat("node-2"), beat("node-1")) == ["node-2", "node-3"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"node": "node-1"},
+        {"state": NodeState.DRAINING},
+        {"models": ()},
+        {"models": (dataclasses.replace(SERVES, state=VersionState.REFUSED),)},
+        {"occurred_at": START - timedelta(seconds=SILENT_S)},
+    ],
+    ids=["excluded", "stops", "has no models", "refused the model", "silent"],
+)
+def test_another_does_not(change: dict[str, object]) -> None:
+    assert others(dataclasses.replace(beat(), **change)) == []  # type: ignore[arg-type] # one field of it
+
+
+def test_the_newest_word_of_a_node_counts_and_a_tombstone_ends_it() -> None:
+    assert others(beat(), dataclasses.replace(beat(), state=NodeState.UNHEALTHY)) == []
+    nodes = Nodes()
+    nodes.hear("node-2", beat())
+    nodes.hear("node-2", None)
+    assert nodes.others_for(FAILED, "node-1", START) == []
+
+
+def test_it_goes_to_a_partition_of_its_class_that_such_a_node_has() -> None:
+    owners = {
+        Partition(TASK_TOPICS[P2], 0): "node-1",
+        Partition(TASK_TOPICS[P2], 1): "node-2",
+        Partition(TASK_TOPICS[P3], 2): "node-2",
+        Partition(TASK_TOPICS[P2], 3): "node-3",
+    }
+    assert destination(FAILED, ["node-2"], owners, 0) == Partition(TASK_TOPICS[P2], 1)
+    assert destination(FAILED, [], owners, 0) is None
+    assert destination(FAILED, ["node-9"], owners, 0) is None
+    found = {destination(task(None, P2), ["node-2", "node-3"], owners, 0) for _ in range(50)}
+    assert found == {Partition(TASK_TOPICS[P2], 1), Partition(TASK_TOPICS[P2], 3)}
+
+
+def test_it_is_forwarded_a_bounded_number_of_times() -> None:
+    owners = {Partition(TASK_TOPICS[P2], 1): "node-2"}
+    place = Partition(TASK_TOPICS[P2], 0)
+    for text, expected in ((b"2", 2), (b"3", 3), (b"x", 0)):
+        assert Received(place, 1, headers=[(GIVEN_AWAY, text)]).given_away == expected
+    assert destination(FAILED, ["node-2"], owners, MOST_FORWARDS - 1) is not None
+    assert destination(FAILED, ["node-2"], owners, MOST_FORWARDS) is None
