@@ -120,9 +120,11 @@ def frames_of(images: Sequence[Dataset], maximum: int) -> list[Frame]:
     seen: set[str] = set()
     for image in images:
         name = Frame(image).name
-        for keyword in ("SOPInstanceUID", "Rows", "Columns"):
-            if image.get(keyword) in (None, "", 0):
-                raise InvalidInput(f"{name} has no {keyword}: the model needs images")
+        if not image.get("SOPInstanceUID"):
+            raise InvalidInput(f"{name} has no SOPInstanceUID: the model needs images")
+        for keyword in ("Rows", "Columns", "SamplesPerPixel"):
+            if keyword in image or keyword != "SamplesPerPixel":
+                _check_count(image, keyword)
         if image.get("SeriesInstanceUID") != images[0].get("SeriesInstanceUID"):
             raise InvalidInput(f"{name} belongs to another series: send one series at a time")
         if str(image.SOPInstanceUID) in seen:
@@ -164,5 +166,11 @@ def _of_image(image: Dataset, maximum: int) -> list[Frame]:
 
 
 def _is_localizer(image: Dataset) -> bool:
-    kinds = image.get("ImageType") or ()
-    return "LOCALIZER" in ({kinds} if isinstance(kinds, str) else set(kinds))
+    kinds = image.get("ImageType")
+    return "LOCALIZER" in (kinds if isinstance(kinds, Sequence) and not isinstance(kinds, str) else [kinds])
+
+
+def _check_count(image: Dataset, keyword: str) -> None:
+    value = image.get(keyword)
+    if not isinstance(value, int) or value < 1:
+        raise InvalidInput(f"{Frame(image).name} has no usable {keyword} ({value!r}): the model needs images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -141,7 +142,7 @@ def test_gantry_tilt_is_handled_and_said_up_to_a_limit() -> None:
         (lambda images: setattr(images[4], "PhotometricInterpretation", "PALETTE COLOR"), "in colour"),
         (lambda images: images.append(images[0]), "is there twice"),
         (lambda images: setattr(images[2], "NumberOfFrames", -3), "NumberOfFrames"),
-        (lambda images: setattr(images[2], "Rows", None), "no Rows"),
+        (lambda images: setattr(images[2], "Rows", None), "no usable Rows"),
         (lambda images: setattr(images[1], "PixelPaddingValue", None) or tilted(images, 40), "sheared"),
     ],
 )
@@ -222,3 +223,53 @@ def test_monochrome1_is_inverted_and_padding_is_air() -> None:
 
 def test_an_answer_without_a_voxel_is_no_finding() -> None:
     assert answer(series(VOXELS * 0), through()).outcome is ResultOutcome.NO_FINDINGS
+
+
+READ = [
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelData",
+    "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "ImageType",
+    "AcquisitionNumber",
+    "SliceThickness",
+    "RepetitionTime",
+    "EchoTime",
+    "ScanningSequence",
+    "InstanceNumber",
+    "FrameOfReferenceUID",
+    "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "file_meta",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("keyword", READ)
+@pytest.mark.parametrize("multi_frame", [False, True])
+def test_whatever_an_attribute_holds_it_is_an_answer_or_a_reason(keyword: str, multi_frame: bool) -> None:
+    model = through()
+    for value in (None, "", "x", -1, 7, [1, 2], float("nan"), b"\0\1\2", [Dataset()]):
+        images = series(VOXELS)
+        if multi_frame:
+            images = [enhanced(images, list(range(6)))]
+        with contextlib.suppress(Exception):  # pydicom refuses some values, which then cannot come
+            setattr(images[-1], keyword, value)
+        with contextlib.suppress(InvalidInput):
+            answer(images, model)
