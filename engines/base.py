@@ -61,14 +61,14 @@ class Engine(Protocol):
 
         Raises
         ------
+        InvalidInput
+            The graph does not take these names, types or shapes.
         OutOfMemory
             The runtime has no memory for this batch.
         TransientFailure
             The runtime failed (device lost, a time-out).
         DestinationUnavailable
             A remote runtime is away.
-        ConfigurationError
-            The inputs are not those of the graph.
         """
         ...
 
