@@ -35,6 +35,9 @@ from schemas.events import TaskParameters, TaskState
 #: Steps of a stage are told from this share on.
 _TOLD: Final = 0.05
 
+#: Patches along each axis where the metadata does not say it: 36 rows for an image, 64 for a volume.
+_PATCHES: Final = {"2d": 6, "3d": 4}
+
 _Steps = Generator[Advanced | Infer, Tensors | None, None]
 
 
@@ -80,7 +83,7 @@ def run(
     if policy.dimensions == "3d":
         volume = yield from _prepared(series, graph)
     reader = _reader(metadata, graph, series, names[0], threshold)
-    heatmap = metadata.heatmap or HeatmapPolicy()
+    heatmap = metadata.heatmap or HeatmapPolicy(patches=_PATCHES[policy.dimensions])
     explainer = None
     if heatmap.always or wanted.include_heatmaps:
         explainer = Explainer(heatmap, graph, series, names, reader)

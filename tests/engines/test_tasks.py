@@ -412,3 +412,27 @@ def test_memory_follows_the_grid_of_the_model_and_not_the_series() -> None:
     assert outcome.arrays[0].array.sum() == pytest.approx(100 * 140 * 140, rel=0.1)
     assert peak < mask + decoded / 4
     assert len(engine.seen) == 1
+
+
+def test_a_volume_is_explained_where_a_requester_asks() -> None:
+    model, engine = stub(
+        "segmentation",
+        {"layout": "NCZYX", "orientation": "RAS", "normalisation": "maximum"},
+        {"threshold": 0.5, "segments": [one_segment()]},
+        (-1, 1, 8, 16, 16),
+        {"out": (-1, 1, 8, 16, 16)},
+        lambda tensor: {"out": tensor},
+        batch=5,
+    )
+    voxels = np.zeros((8, 16, 16))
+    voxels[0:4, 0:4, 8:16] = 100
+    images = series(voxels)
+    assert [item.kind for item in answer(images, model).arrays] == ["mask"]
+    engine.seen.clear()
+    outcome = answer(images, model, TaskParameters(include_heatmaps=True))
+    assert [len(seen) for seen in engine.seen] == [1, *[5] * 12, 4]
+    (heat,) = [item.array for item in outcome.arrays if item.kind == "heatmap"]
+    assert heat.shape == voxels.shape
+    inside = voxels > 0
+    assert heat[inside].min() > 0
+    assert heat[inside].mean() > 10 * abs(heat[~inside].mean())
