@@ -5,7 +5,8 @@ and keeps its masks there. *Bare engine*: the same input arrays, prepared before
 a model that batches in full batches too; the better one counts. *Plain script*: ``benchmarks/plain_inference.py``.
 The whole worker adds Kafka: from the first task on its topic to the last result that a reader sees. All in one
 run. The processor time tells the overhead even where the machine has other work. The milliseconds of the stages
-are those of studies that come one after the other.
+are those of studies that come one after the other. An engine on one of two cores leaves the other to what goes on
+beside it, as a GPU does; the plain script takes all cores.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from benchmarks.small_network import GRID, MOST_ROWS, NAME, add_released, add_sm
 from engines.base import Engine, Tensors
 from engines.model import Model
 from engines.pipeline import run as way_of
-from engines.runtimes import engine_of
+from engines.runtimes import EngineOptions, engine_of
 from engines.serving import open_repository
 from engines.steps import drive
 from producers.topic_admin import create_topics
@@ -64,6 +65,7 @@ class Load:
     studies: int
     slices: int
     side: int
+    threads: int | None = None
 
     def images(self, number: int) -> list[Dataset]:
         """One of the studies."""
@@ -77,6 +79,7 @@ def loads(*, quick: bool) -> list[Load]:
         Load("many small studies, small network that batches", NAME, GRID, 400 // few, 16, 64),
         Load("many small studies, brain model", BRAIN, 128, 40 // few, 16, 64),
         Load("few large studies, brain model", BRAIN, 128, 12 // few, 160, 256),
+        Load("few large studies, brain model on one core", BRAIN, 128, 12 // few, 160, 256, threads=1),
     ]
 
 
@@ -106,9 +109,9 @@ def gateway(data_dir: Path) -> Iterator[str]:
 
 
 @contextmanager
-def child_of(models: Path) -> Iterator[ChildLink]:
+def child_of(models: Path, threads: int | None) -> Iterator[ChildLink]:
     """A computing process whose models are warm."""
-    link = start(Setup(WorkerSettings(model_repository=models), "bench", "WARNING"))
+    link = start(Setup(WorkerSettings(model_repository=models, threads=threads), "bench", "WARNING"))
     try:
         until(link, Loaded, timeout_s=600)
         yield link
@@ -133,13 +136,16 @@ def through_child(link: ChildLink, tasks: Sequence[InferenceTask], ahead: int) -
     return seconds, answers
 
 
-def through_worker(models: Path, tasks: Sequence[InferenceTask], folder: Path) -> float:
+def through_worker(models: Path, tasks: Sequence[InferenceTask], folder: Path, threads: int | None) -> float:
     """Seconds from the first task on Kafka to the last result that is seen."""
     with kafka_broker(folder) as servers:
         settings = KafkaSettings(bootstrap_servers=servers)
         create_topics(settings)
         first, *others = tasks
-        with watch(settings) as out, worker(settings, folder, SCANSTREAM_WORKER_MODEL_REPOSITORY=str(models)):
+        given = {"SCANSTREAM_WORKER_MODEL_REPOSITORY": str(models)}
+        if threads is not None:
+            given["SCANSTREAM_WORKER_THREADS"] = str(threads)
+        with watch(settings) as out, worker(settings, folder, **given):
             submit(settings, first)
             out.result(first.task_id)
             started = time.perf_counter()
@@ -221,7 +227,6 @@ class Bench:
     def __init__(self, models: Path, root: str, folder: Path) -> None:
         self.rows: list[Row] = []
         self._models, self._root, self._folder = models, root, folder
-        self._serving = open_repository(models, engine_of)
 
     def measure(self, load: Load, *, whole_worker: bool) -> None:
         """Rows of one load."""
@@ -236,7 +241,7 @@ class Bench:
         engine = per_minute(engine_s)
         file = next((self._models / load.model / "1").glob("*.onnx"))
         script = per_minute(plain(self._folder / "work.json", self._root, file, load))
-        with child_of(self._models) as link:
+        with child_of(self._models, load.threads) as link:
             through_child(link, tasks[:2], 1)
             seconds, answers = through_child(link, tasks[: max(5, load.studies // 8)], 1)
             before_s = processor_s(link)
@@ -249,7 +254,7 @@ class Bench:
         if whole_worker:
             kafka = self._folder / f"kafka-{len(self.rows)}"
             kafka.mkdir()
-            worked = per_minute(through_worker(self._models, tasks, kafka))
+            worked = per_minute(through_worker(self._models, tasks, kafka, load.threads))
             self._row(load, "whole worker", worked, "bare engine", engine)
             self._row(load, "whole worker", worked, "plain script", script)
         self.rows += [Row(f"{load.name}: {name}", ms, "ms") for name, ms in shares(answers, seconds)]
@@ -259,7 +264,9 @@ class Bench:
 
     def _bare(self, load: Load) -> tuple[float, float]:
         """Seconds by the clock and of the processors, with the better size of batches."""
-        model = self._serving.choose("", load.model).model
+        options = EngineOptions(threads=load.threads)
+        serving = open_repository(self._models, lambda path, config: engine_of(path, config, options))
+        model = serving.choose("", load.model).model
         one = arrays_of(model, load.images(0))
         arrays = [{name: array.copy() for name, array in entry.items()} for entry in one * load.studies]
         sizes = {1, model.config.max_batch_size or 1}
