@@ -38,7 +38,9 @@ def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -
     return answered
 
 
-def send_until_stored(study: list[Dataset], host: str, port: int, timeout_s: float = 120) -> float:
+def send_until_stored(
+    study: list[Dataset], host: str, port: int, timeout_s: float = 120, calling: str = "TEST_MR"
+) -> float:
     """Send a study again until every image is acknowledged, as a modality does.
 
     Raises
@@ -48,7 +50,7 @@ def send_until_stored(study: list[Dataset], host: str, port: int, timeout_s: flo
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        answered = send(study, host, port)
+        answered = send(study, host, port, calling)
         if answered is not None:
             return answered
         if time.monotonic() > deadline:

@@ -12,7 +12,7 @@ from schemas.topics import Priority
 from tests.consumers.escalation.receiver import Receiver, receiver
 from tests.engines.models.phantoms import Head, Lesion, phantom, series
 from tests.integration.log_dump import dump
-from tests.integration.sender import send
+from tests.integration.sender import send_until_stored
 from tests.integration.stack import LiveStack, live_stack, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -51,7 +51,7 @@ def arrive(stack: LiveStack, head: Head, name: str) -> tuple[str, float]:
     host, _, port = stack.endpoint("gateway_dimse").rpartition(":")
     made = phantom(head)
     images = series(made, name)
-    assert send(images, host, int(port), calling="ED_CT1") is not None
+    send_until_stored(images, host, int(port), calling="ED_CT1")
     return str(images[0].StudyInstanceUID), made.volume_ml
 
 
