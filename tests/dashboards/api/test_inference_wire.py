@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, Topic
 from tests.dashboards.fleet import heartbeat, study
 from tests.dashboards.story import MODEL, Story
-from tests.services import stop, wait_for
+from tests.services import module, stop, wait_for
 from tests.tools import free_port
 
 pytestmark = pytest.mark.integration
@@ -129,6 +130,10 @@ def _known(client: httpx.Client, path: str) -> Callable[[], bool]:
     return lambda: client.get(path).is_success
 
 
+def _over(client: httpx.Client, task: str) -> bool:
+    return client.get(task).json()["status"] in ("completed", "failed", "cancelled")
+
+
 def _ask(client: httpx.Client, uid: str, key: str, **more: Any) -> httpx.Response:
     asked = {"study_instance_uid": uid, "model": MODEL, **more}
     return client.post("/v1/inference", json=asked, headers={"idempotency-key": key})
@@ -207,6 +212,37 @@ def test_events_go_on_where_they_stopped(site: Site) -> None:
             events = _events(stream)
             site.tell(story.status(TaskState.FAILED, 6))
             assert next(events)[1] == "failed"
+
+
+def test_a_cancellation_reaches_the_worker_that_holds_the_task(site: Site, tmp_path: Path) -> None:
+    node = f"node-{time.time_ns()}"
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": site.settings.bootstrap_servers,
+        "SCANSTREAM_DATA_DIR": str(tmp_path / "worker"),
+        "SCANSTREAM_NODE": node,
+    }
+    # nobody listens there, so the worker waits for the images
+    away = f"http://127.0.0.1:{free_port()}/dicom-web/studies/{site.uid}"
+    ready = study(Story(site.uid, start=datetime.now(UTC).replace(microsecond=0)))
+    images = tuple(f"{site.uid}.1.{number}" for number in range(1, 31))
+    series = replace(ready.series[0], sop_instance_uids=images, body_part_examined="BRAIN", orientation="axial")
+    site.tell(replace(ready, retrieve_url=away, series=(series,)))
+    log = tmp_path / "worker.log"
+    with site.api("one") as (client, _), module("streams.worker", environment=environment, log=log) as worker:
+        nodes = lambda: {one["node"]: one for one in client.get("/v1/nodes").json()["nodes"]}  # noqa: E731
+
+        def serves() -> bool:
+            assert worker.poll() is None, log.read_text()
+            return nodes().get(node, {}).get("state") == "ready"
+
+        wait_for(serves, "the worker")
+        wait_for(_known(client, f"/studies/{site.uid}"), "the study")
+        answer = _ask(client, site.uid, site.uid, model="mri-brain-segmentation", priority="p1-emergency")
+        task = answer.json()["links"]["self"]
+        wait_for(lambda: client.get(task).json()["node"] == node, "the worker to begin")
+        assert client.post(f"{task}/cancel", json={"actor": "o.koval"}).status_code == 202
+        wait_for(lambda: _over(client, task), "the worker to obey")
+        assert client.get(task).json()["status"] == "cancelled", log.read_text()
 
 
 def _events(stream: httpx.Response) -> Iterator[tuple[str, str]]:
