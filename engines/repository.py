@@ -142,27 +142,6 @@ def _check_answers(model: Model, folder: Path, version: int, records: Records) -
         records.keep(key, info.name, info.version, engine.identity())
 
 
-def load(root: Path, name: str, engine_of: EngineFactory) -> Model:
-    """Load, verify and warm up the newest version of a model.
-
-    Parameters
-    ----------
-    root
-        Model repository.
-    name
-        Folder of the model in it.
-    engine_of
-        Makes the engine, such as :func:`engines.runtimes.engine_of`.
-
-    Raises
-    ------
-    ConfigurationError
-        As :func:`load_version`.
-    """
-    folder = root / name
-    return load_version(folder, versions(folder)[-1], engine_of, Records())
-
-
 def _way(images: Sequence[Dataset], model: Model) -> Outcome:
     return drive(run(images, model), model.engine.infer)
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from engines import repository
 from engines.model import Model
 from engines.onnx import OnnxEngine
+from engines.records import Records
+from engines.repository import load_version
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 PHOTO = "1.2.840.10008.5.1.4.1.1.77.1.4"
@@ -72,7 +73,7 @@ def drop(
     np.savez(case / "expected.npz", **sampled)
     expected = [{"output": key, "file": "expected.npz", "step": 8, "tolerance": 1e-4} for key in answers]
     (case / "case.json").write_text(json.dumps({"arrays": "inputs.npz", "expected_arrays": expected}))
-    return repository.load(root, name, lambda path, _: OnnxEngine(path))
+    return load_version(root / name, 1, lambda path, _: OnnxEngine(path), Records())
 
 
 def graph_of(

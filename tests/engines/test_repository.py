@@ -14,7 +14,8 @@ from engines.metadata import ModelMetadata, read
 from engines.model import Model
 from engines.onnx import OnnxEngine
 from engines.output_policy import SegmentationOutput
-from engines.repository import RELEASED
+from engines.records import Records
+from engines.repository import RELEASED, load_version
 from engines.runtimes import engine_of
 from schemas import ids
 from schemas.errors import ConfigurationError
@@ -25,7 +26,7 @@ NAME = "mri-brain-segmentation"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return repository.load(RELEASED, NAME, engine_of)
+    return load_version(RELEASED / NAME, 1, engine_of, Records())
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def other_case(folder: Path) -> None:
 def test_what_is_not_as_recorded_is_refused(root: Path, change: Callable[[Path], None], problem: str) -> None:
     change(root / NAME)
     with pytest.raises(ConfigurationError, match=problem):
-        repository.load(root, NAME, engine_of)
+        load_version(root / NAME, repository.versions(root / NAME)[-1], engine_of, Records())
 
 
 def test_a_file_that_is_no_model_is_refused(root: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_file_that_is_no_model_is_refused(root: Path) -> None:
     (root / NAME / "1" / "model.onnx").write_bytes(b"not onnx")
     (root / NAME / "model_info.json").write_text(json.dumps(info))
     with pytest.raises(ConfigurationError, match="cannot be loaded by ONNX Runtime"):
-        repository.load(root, NAME, engine_of)
+        load_version(root / NAME, repository.versions(root / NAME)[-1], engine_of, Records())
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
