@@ -14,11 +14,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Place, Received
-from producers.committed import committed_offsets
+from producers.assigned_books import AssignedBooks
 from producers.kafka import kafka_errors
 from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
-from producers.offset_ledger import Ledger
 from producers.poll_errors import go_on_after
 from schemas.logs import fields
 
@@ -52,14 +51,12 @@ class Partitions:
     ) -> None:
         self._consumer = consumer
         self._membership = Membership(consumer)
+        self._books = AssignedBooks(consumer, stop)
         self._retry = retry
         self._read_ahead = read_ahead
         self._on_change = on_change
-        self._stop = stop
-        self._ledgers: dict[Place, Ledger] = {}
         self._read_to: dict[Place, int] = {}
         self._youngest_ms: dict[Place, int] = {}
-        self._paused: set[Place] = set()
         self._retries_unread: set[Place] = set()
         self._epoch = 0
         self.assigned = False
@@ -81,7 +78,7 @@ class Partitions:
     @property
     def catching_up(self) -> bool:
         """Whether retries of an earlier life are still being read: nothing newer may overtake them."""
-        return any(len(self._ledgers[place]) < self._read_ahead for place in self._retries_unread)
+        return any(len(self._books[place]) < self._read_ahead for place in self._retries_unread)
 
     def reads_retry_of(self, received: Received) -> bool:
         """Whether we ourselves will read the retry of a message, and so can hold its study until then.
@@ -89,7 +86,7 @@ class Partitions:
         A retry keeps the key, and so the partition where both topics have equally many; with a single retry
         partition it is that one.
         """
-        ours = {partition for topic, partition in self._ledgers if topic == self._retry}
+        ours = {partition for topic, partition in self._books.places() if topic == self._retry}
         return received.partition in ours or ours == {0}
 
     def receive(self, message: Message) -> Received | None:
@@ -106,12 +103,11 @@ class Partitions:
         if error is not None:
             self._error(error, place, message.offset())
             return None
-        ledger = self._ledgers.get(place)
         offset = message.offset()
-        if ledger is None or offset is None:
+        if place not in self._books or offset is None:
             return None
         self._read_to[place] = max(self._read_to[place], offset + 1)
-        return self.received_of(message) if ledger.take(offset) else None
+        return self.received_of(message) if self._books[place].take(offset) else None
 
     def received_of(self, message: Message) -> Received:
         """A message as it was read, under the present assignment."""
@@ -133,8 +129,7 @@ class Partitions:
 
     def only(self, place: Place) -> int | None:
         """Offset that alone may be delivered of a partition while its book is full; ``None`` where any may."""
-        ledger = self._ledgers.get(place)
-        return ledger.oldest if ledger is not None and ledger.is_full() else None
+        return self._books.only(place)
 
     def has_read(self, place: Place, offset: int) -> bool:
         """Whether everything before an offset was read; also of a partition that is not ours."""
@@ -148,7 +143,7 @@ class Partitions:
         DestinationUnavailable
             Kafka did not say.
         """
-        if place not in self._ledgers:
+        if place not in self._books:
             return 0
         with kafka_errors("tell the end of a partition"):
             return int(self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_END_TIMEOUT_S)[1])
@@ -159,15 +154,11 @@ class Partitions:
 
     def finish(self, received: Received) -> None:
         """Note in the book that a message is finished."""
-        self._ledgers[received.place].finish(received.offset)
+        self._books[received.place].finish(received.offset)
 
     def to_commit(self, places: Iterable[Place]) -> list[TopicPartition]:
         """Offsets, with what is finished beyond them, of some partitions."""
-        positions = []
-        for topic, partition in sorted(places):
-            offset, metadata = self._ledgers[topic, partition].commit()
-            positions.append(TopicPartition(topic, partition, offset, metadata))
-        return positions
+        return self._books.to_commit(places)
 
     def steer(self, *, hold: bool) -> None:
         """Pause every partition (``hold``) or, while enough was read ahead, those of the results and verdicts.
@@ -175,41 +166,31 @@ class Partitions:
         Retries are read on: nothing newer may start before they are known. What is paused goes on when there is
         room for a good while, because each pause throws away what was fetched.
         """
-        known = sum(map(len, self._ledgers.values()))
-        enough = known >= self._read_ahead or (bool(self._paused) and known > self._read_ahead * _RESUME_SHARE)
+        known = self._books.unfinished()
+        enough = known >= self._read_ahead or (self._books.paused and known > self._read_ahead * _RESUME_SHARE)
         wanted = {
             place
-            for place, ledger in self._ledgers.items()
-            if hold or (enough and (place[0] != self._retry or len(ledger) >= self._read_ahead))
+            for place in self._books.places()
+            if hold or (enough and (place[0] != self._retry or len(self._books[place]) >= self._read_ahead))
         }
-        pause, resume = wanted - self._paused, self._paused - wanted
-        if pause:
-            self._consumer.pause([TopicPartition(*place) for place in sorted(pause)])
-        if resume:
-            self._consumer.resume([TopicPartition(*place) for place in sorted(resume)])
-        self._paused = wanted
+        self._books.pause(wanted)
 
-    def _came(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _came(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
-        self._ledgers, self._read_to, self._youngest_ms = {}, {}, {}
-        for position in committed_offsets(consumer, partitions, self._stop):
-            place = (position.topic, position.partition)
-            self._ledgers[place] = Ledger(position.offset, position.metadata)
-            self._read_to[place] = max(position.offset, 0)
-        self._retries_unread = {place for place in self._ledgers if place[0] == self._retry}
-        self._paused = set()
+        committed = self._books.open(partitions)
+        self._read_to = {(place.topic, place.partition): max(place.offset, 0) for place in committed}
+        self._youngest_ms = {}
+        self._retries_unread = {place for place in self._books.places() if place[0] == self._retry}
         self.assigned = True
         log.info("partitions assigned", extra=fields(partitions=len(partitions)))
         self._on_change()
 
     @kafka_errors("give partitions back")
-    def _went(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # librdkafka keeps a partition paused that comes back after a rebalance
-        consumer.resume(partitions)
+    def _went(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._books.close(partitions)
         self._epoch += 1
-        self._ledgers, self._read_to, self._youngest_ms = {}, {}, {}
+        self._read_to, self._youngest_ms = {}, {}
         self._retries_unread = set()
-        self._paused = set()
         log.info("partitions revoked", extra=fields(partitions=len(partitions)))
         self._on_change()
 
