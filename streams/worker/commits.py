@@ -132,11 +132,13 @@ class Commits:
             books[settlement.received.partition].finish(settlement.received.offset)
         places = {settlement.received.partition for settlement in settlements}
         self._before()
+        positions = books.to_commit(places)
         try:
-            self._ledger.write(self._publisher, settlements, lambda: books.to_commit(places))
+            self._ledger.write(self._publisher, settlements, positions)
         except DestinationUnavailable:
             self._registered = self._certain = False
             raise
+        self._partitions.committed(positions)
         self._waiting = [entry for entry in self._waiting if entry not in batch]
         self._linger_until = self._clock() + _LINGER_S
         return batch

@@ -114,6 +114,8 @@ class Conductor:
             The models or settings are wrong.
         PermanentRejection
             Another process took this one's place.
+        DestinationUnavailable
+            Kafka left this consumer without a place in its group: begin anew.
         """
         self._intake = intake
         self._partitions.subscribe()
@@ -140,6 +142,7 @@ class Conductor:
         self._write()
         self._partitions.steer(hold=self._draining or intake.waits)
         self._beat(now)
+        self._partitions.check()
         intake.read(BUSY_POLL_S if self._desk.begun or len(self._commits) else IDLE_POLL_S)
 
     def on_job(self, job: Job) -> None:

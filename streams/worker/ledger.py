@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,7 +83,7 @@ class Ledger:
         self,
         publisher: EventPublisher,
         settlements: Sequence[Settlement],
-        offsets: Callable[[], Iterable[TopicPartition]],
+        offsets: Sequence[TopicPartition],
     ) -> None:
         """Commit settlements.
 
@@ -106,7 +106,7 @@ class Ledger:
         with publisher.transaction() as transaction:
             for settlement in settlements:
                 self._publish(transaction, settlement)
-            transaction.consumed(offsets(), self._consumer)
+            transaction.consumed(offsets, self._consumer)
 
     def _publish(self, transaction: Transaction, settlement: Settlement) -> None:
         received, answer, forward = settlement.received, settlement.answer, settlement.forward

@@ -16,8 +16,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from producers.assigned_books import AssignedBooks
+from producers.assigned_books import AssignedBooks, Place
 from producers.kafka import kafka_errors
+from producers.membership import Membership
 from schemas.logs import fields
 from schemas.topics import TASK_TOPICS, Priority
 from streams.worker.job import Job, Received
@@ -64,20 +65,29 @@ class Partitions:
     ) -> None:
         self.assigned = False
         self.books = AssignedBooks(consumer, stop)
-        self._consumer = consumer
+        self._membership = Membership(consumer)
         self._topics = {TASK_TOPICS[priority].value for priority in classes}
         self._held = held
         self._let_go = let_go
         self._read_ahead = read_ahead or ReadAhead()
+        self._first: dict[Place, int] = {}
         self._full: set[str] = set()
         self._tasks: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
 
     def subscribe(self) -> None:
         """Join the group."""
-        self._consumer.subscribe(
-            sorted(self._topics), on_assign=self._came, on_revoke=self._went, on_lost=self._went
-        )
+        self._membership.subscribe(sorted(self._topics), came=self._came, went=self._went)
+
+    def check(self) -> None:
+        """See that the consumer is still in its group.
+
+        Raises
+        ------
+        DestinationUnavailable
+            It is out for good: begin anew.
+        """
+        self._membership.check()
 
     def is_ours(self, received: Received) -> bool:
         """Whether the partition of a message is assigned."""
@@ -85,7 +95,7 @@ class Partitions:
 
     def take(self, received: Received) -> bool:
         """Note that a message was read; ``False`` where it is not ours, in hand already, or finished."""
-        if not self.is_ours(received) or not self.books[received.partition].take(received.offset):
+        if not self._enter(received):
             return False
         self._count(received, 1)
         return True
@@ -93,6 +103,14 @@ class Partitions:
     def gone(self, received: Received) -> None:
         """Note that a message is not in hand any more."""
         self._count(received, -1)
+
+    def committed(self, positions: Iterable[TopicPartition]) -> None:
+        """Note what is committed: everything before it is answered.
+
+        After a rebalance what is in hand is read once more, and may be answered before that; a book would take it
+        for something new.
+        """
+        self._first |= {(place.topic, place.partition): place.offset for place in positions}
 
     def reopen(self) -> None:
         """Look up what is committed, after a transaction whose end nobody heard.
@@ -129,15 +147,19 @@ class Partitions:
 
     def _sort_out(self, committed: Iterable[TopicPartition]) -> None:
         """Enter what is in hand into new books; what has no place in them is let go."""
-        first = {(place.topic, place.partition): place.offset for place in committed}
-        gone = []
-        for job in sorted(self._held(), key=lambda job: job.received.offset):
-            received = job.received
-            # a book takes what lies before it for something that is read once more
-            answered = self.is_ours(received) and received.offset < first[received.partition]
-            if answered or not self.is_ours(received) or not self.books[received.partition].take(received.offset):
-                gone.append(job)
+        self.committed(committed)
+        gone = [
+            job
+            for job in sorted(self._held(), key=lambda job: job.received.offset)
+            if not self._enter(job.received)
+        ]
         self._let_go(gone)
+
+    def _enter(self, received: Received) -> bool:
+        """Whether a message is ours, unanswered, and new to its book."""
+        if not self.is_ours(received) or received.offset < self._first[received.partition]:
+            return False
+        return self.books[received.partition].take(received.offset)
 
     def _count(self, received: Received, step: int) -> None:
         topic = received.partition.topic

@@ -40,7 +40,7 @@ class Faulty(Ledger):
     lose_acknowledgements = refuse = 0
 
     def write(
-        self, publisher: EventPublisher, settlements: Sequence[Settlement], offsets: Callable[[], Any]
+        self, publisher: EventPublisher, settlements: Sequence[Settlement], offsets: Sequence[TopicPartition]
     ) -> None:
         if self.refuse:
             self.refuse -= 1
@@ -64,6 +64,7 @@ class Side:
         read_ahead: ReadAhead | None = None,
     ) -> None:
         self.told: list[ToChild] = []
+        self.assignments = 0
         consumer = new_consumer(consumer_config(settings, name, group, fetch_wait_ms=50))
         around = Surroundings(
             tell=self.told.append,
@@ -115,6 +116,7 @@ class Side:
         self.desk.ended(Ended((asked.task_id, asked.attempt), answer), system_clock())
 
     def _let_go(self, jobs: list[Job]) -> None:
+        self.assignments += 1
         self.desk.let_go(jobs, system_clock())
         self.commits.drop(jobs)
         for job in jobs:
@@ -210,6 +212,36 @@ def test_what_was_answered_out_of_order_is_not_read_again_by_the_next_owner(
         out.until(lambda: two.turned() and all(answers_of(out, tasks)), "all statuses")
     assert [asked.task_id for asked in two.begun()] == [tasks[number].task_id for number in (0, 2, 5)]
     assert answers_of(out, tasks) == [1] * 6
+
+
+def test_what_stays_over_a_rebalance_is_worked_on_and_not_taken_up_again_when_it_is_read_once_more(
+    kafka_settings: KafkaSettings, out: Watch
+) -> None:
+    tasks, group = of_one_partition(20), new_group(kafka_settings)
+    with side(kafka_settings, group) as one:
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.begun()) == 20, one)
+        before, two = one.assignments, Side(kafka_settings, group, "two")
+        try:
+            until(lambda: one.assignments > before and two.partitions.assigned, one, two)
+            if not list(one.desk):  # it went: the other has it now, and the same is true there
+                until(lambda: len(two.begun()) == 20, one, two)
+                one, two = two, one
+                before = one.assignments
+                two.consumer.unsubscribe()
+                until(lambda: one.assignments > before, one, two)
+            for asked in tasks:
+                one.answer(asked)
+            while one.commits.write(at_once=True):  # before anything is read again
+                pass
+            assert len(one.commits) == 0
+            for _ in range(100):
+                one.turn()
+        finally:
+            two.consumer.close()
+    out.read(0.5)
+    assert len(one.begun()) == 20
+    assert answers_of(out, tasks) == [1] * 20
 
 
 class RegistryAway(Codec):

@@ -112,7 +112,7 @@ def test_the_demonstration_series_gives_its_brain_volume(
     with start():
         result = out.result(asked.task_id)
         out.until(lambda: out.states(asked.task_id)[-1:] == [TaskState.COMPLETED], "the status")
-    assert out.states(asked.task_id) == [*RUN, TaskState.COMPLETED]
+    assert list(dict.fromkeys(out.states(asked.task_id))) == [*RUN, TaskState.COMPLETED]
     assert result.outcome is ResultOutcome.FINDINGS
     # 1.17 L is what the model says of this series; the rest is for other processors
     assert 1100 < result.findings[0].measurements[0].value < 1250
