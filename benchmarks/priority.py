@@ -287,8 +287,8 @@ def main() -> int:
     parser.add_argument("--backlog", type=int, default=1000, help="P4 tasks (default: 1000)")
     parser.add_argument("--kill-every", type=float, default=60.0, help="seconds between two kills (default: 60)")
     options = parser.parse_args()
-    backlog, times = (200, 10) if options.quick else (options.backlog, 40)
-    kill_every_s = 5.0 if options.quick else options.kill_every
+    backlog, times = (800, 10) if options.quick else (options.backlog, 40)
+    kill_every_s = 4.0 if options.quick else options.kill_every
     with (
         tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
         site_of(Path(folder), 20) as (site, workers),
