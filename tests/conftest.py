@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from schemas.settings import KafkaSettings
+
+# how long an example takes says something about the machine, not about the code
+settings.register_profile("scanstream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("scanstream")
 
 
 @pytest.fixture(scope="session")

@@ -22,10 +22,10 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
-    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -371,7 +371,7 @@ def test_what_cannot_be_shown_is_406_with_the_reason(http: httpx.Client) -> None
     lossless = gradient()
     lossless.PixelData = encapsulate([b"frame"])
     lossless["PixelData"].is_undefined_length = True
-    lossless.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    lossless.file_meta.TransferSyntaxUID = HTJ2KLossless
     broken = gradient()
     broken.PixelData = encapsulate([b"no JPEG-LS"])
     broken["PixelData"].is_undefined_length = True
@@ -382,7 +382,7 @@ def test_what_cannot_be_shown_is_406_with_the_reason(http: httpx.Client) -> None
     del report.PixelData
     store(http, lossless, broken, short, report)
     for image, sentence in (
-        (lossless, "1.2.840.10008.1.2.4.70 cannot be decoded here"),
+        (lossless, "1.2.840.10008.1.2.4.201 cannot be decoded here"),
         (broken, "cannot be decoded"),
         (short, "cannot be decoded"),
         (report, "no image"),
