@@ -60,12 +60,12 @@ class Rollout(BaseModel):
         )
 
     def try_on(self, version: int, share: float) -> Rollout:
-        """The version gets a share of the tasks; of an earlier canary nothing is left."""
+        """The version gets a share of the tasks, no longer as shadow; of an earlier canary nothing is left."""
         return Rollout(
             serving=self.serving,
             previous=self.previous,
             canary=Canary(version=version, share=share),
-            shadow=self.shadow,
+            shadow=tuple(other for other in self.shadow if other != version),
         )
 
     def watch(self, version: int) -> Rollout:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from engines.model import Model
 from engines.records import Records
 from engines.repository import EngineFactory, load_version, names, read_info, versions
 from engines.rollout import FILE, Rollout, is_canary, read_rollout
-from schemas.errors import ConfigurationError, InvalidMessage, TransientFailure
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import ModelState, VersionState
 from schemas.logs import fields
 
@@ -39,7 +39,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Slot:
-    """One model folder as it was read."""
+    """One model folder as it was read; ``away`` and ``barred`` are refused for now.
+
+    The server of the first was away; the second the rollout or another version stood in the way of. Neither is
+    remembered once something changes.
+    """
 
     stamps: frozenset[_Stamp]
     numbers: tuple[int, ...] = ()
@@ -47,6 +51,8 @@ class _Slot:
     serving: int | None = None
     loaded: dict[int, Model] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    away: set[int] = field(default_factory=set)
+    barred: set[int] = field(default_factory=set)
     titles: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def role(self, number: int) -> VersionState:
@@ -164,7 +170,7 @@ class Serving:
         folder = self._root / name
         stamps = _stamps(folder)
         if before is not None and before.stamps == stamps:
-            return before
+            return self._again(folder, before)
         try:
             numbers = versions(folder)
         except (ConfigurationError, OSError) as error:
@@ -174,12 +180,24 @@ class Serving:
         for number in numbers:
             if before is not None and _unchanged(number, before.stamps, stamps):
                 slot.loaded.update({number: before.loaded[number]} if number in before.loaded else {})
-                slot.refused.update({number: before.refused[number]} if number in before.refused else {})
+                if number in before.refused and number not in before.away | before.barred:
+                    slot.refused[number] = before.refused[number]
         try:
             rollout = read_rollout(folder, numbers)
         except ConfigurationError as error:
             return _with_unreadable_rollout(name, slot, before, str(error))
         return self._filled(folder, slot, rollout)
+
+    def _again(self, folder: Path, before: _Slot) -> _Slot:
+        """What could not be loaded while a server was away, tried again; the same slot where nothing changes."""
+        wanted = before.rollout.serving if before.rollout is not None else None
+        # a task that named the version may have loaded it meanwhile
+        loaded_since = before.serving != wanted and wanted in before.loaded
+        if before.rollout is None or not (before.away or loaded_since):
+            return before
+        slot = replace(before, loaded=dict(before.loaded), refused=dict(before.refused), away=set(before.away))
+        filled = self._filled(folder, slot, before.rollout)
+        return before if (filled.away, filled.serving) == (before.away, before.serving) else filled
 
     def _filled(self, folder: Path, slot: _Slot, rollout: Rollout) -> _Slot:
         _refuse_second_of_a_name(slot)
@@ -197,21 +215,28 @@ class Serving:
         # the previous one stays warm where it served until now: a rollback takes no time
         kept = {serving, rollout.previous, *beside}
         loaded = {number: model for number, model in slot.loaded.items() if number in kept}
-        return _Slot(slot.stamps, slot.numbers, rollout, serving, loaded, slot.refused, slot.titles)
+        return replace(slot, rollout=rollout, serving=serving, loaded=loaded)
 
     def _ready(self, folder: Path, slot: _Slot, number: int) -> bool:
         """Whether a version may serve, once it has been loaded."""
         if number in slot.loaded:
             return True
-        if number in slot.refused:
+        if number in slot.refused and number not in slot.away:
             return False
         try:
             slot.loaded[number] = load_version(folder, number, self._engine_of, self._records)
         except Exception as error:  # noqa: BLE001 - whatever a foreign graph does, the other models go on
             reason = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
-            log.warning("model refused", extra=fields(model=folder.name, version=number, reason=reason))
+            if slot.refused.get(number) != reason:  # a server that stays away is told of once
+                log.warning("model refused", extra=fields(model=folder.name, version=number, reason=reason))
             slot.refused[number] = reason
+            if isinstance(error, DestinationUnavailable):
+                slot.away.add(number)
+            else:
+                slot.away.discard(number)
             return False
+        slot.refused.pop(number, None)
+        slot.away.discard(number)
         log.info("model ready", extra=fields(model=folder.name, version=number))
         return True
 
@@ -222,12 +247,13 @@ class Serving:
         if number is None:
             known = ", ".join(slot.titles.get(number, (str(number),))[0] for number in slot.numbers)
             raise InvalidMessage(f"model {name} has no version {version!r}: there are {known or 'none'}")
-        with self._reloading:
-            # a version on standby is loaded for the first task that asks for it, and stays until a change
-            if not self._ready(self._root / name, slot, number):
-                raise TransientFailure(
-                    f"version {version} of {name} cannot serve on this node ({slot.refused[number]})"
-                )
+        if number not in slot.loaded:  # one that is there does not wait until a reload has validated another
+            with self._reloading:
+                # a version on standby is loaded for the first task that asks for it, and stays until a change
+                if not self._ready(self._root / name, slot, number):
+                    raise TransientFailure(
+                        f"version {version} of {name} cannot serve on this node ({slot.refused[number]})"
+                    )
         return Choice(slot.loaded[number], slot.role(number))
 
 
@@ -296,6 +322,7 @@ def _refuse_second_of_a_name(slot: _Slot) -> None:
         other = first.setdefault(title, number)
         if other != number:
             slot.loaded.pop(number, None)
+            slot.barred.add(number)
             slot.refused[number] = (
                 f"versions {other} and {number} are both called {title}: "
                 f"give {number} a model_info.json of its own with another version"
@@ -306,6 +333,6 @@ def _with_unreadable_rollout(name: str, slot: _Slot, before: _Slot | None, probl
     """What served goes on where it can; of a model that is new nothing is guessed."""
     log.warning("rollout not understood", extra=fields(model=name, reason=problem))
     if before is not None and before.serving in slot.loaded:
-        rollout, serving = before.rollout, before.serving
-        return _Slot(slot.stamps, slot.numbers, rollout, serving, slot.loaded, slot.refused, slot.titles)
-    return _Slot(slot.stamps, slot.numbers, refused=dict.fromkeys(slot.numbers, problem), titles=slot.titles)
+        return replace(slot, rollout=before.rollout, serving=before.serving)
+    refused = dict.fromkeys(slot.numbers, problem)
+    return _Slot(slot.stamps, slot.numbers, refused=refused, barred=set(refused), titles=slot.titles)

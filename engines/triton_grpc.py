@@ -123,9 +123,11 @@ class TritonGrpcEngine:
     def _describe(self, version: str | None) -> None:
         wait = min(self._timeout_s, _CONNECT_S)
         where = f"{self._model} on {self._server}"
-        server = self._ask(lambda: self._client.get_server_metadata(client_timeout=wait))
+        server = self._ask(lambda: self._client.get_server_metadata(client_timeout=wait), describes=True)
         try:
-            model = self._ask(lambda: self._client.get_model_metadata(self._model, client_timeout=wait))
+            model = self._ask(
+                lambda: self._client.get_model_metadata(self._model, client_timeout=wait), describes=True
+            )
         except TransientFailure as error:
             said = str(error).removesuffix("; it is tried again")
             raise ConfigurationError(
@@ -134,18 +136,24 @@ class TritonGrpcEngine:
         self._version = v2.version_to_ask(version, list(model.versions), where) or ""
         self._inputs = v2.specs([_plain(entry) for entry in model.inputs], where)
         self._outputs = v2.specs([_plain(entry) for entry in model.outputs], where)
-        ready = self._ask(lambda: self._client.is_model_ready(self._model, self._version, client_timeout=wait))
+        ready = self._ask(
+            lambda: self._client.is_model_ready(self._model, self._version, client_timeout=wait), describes=True
+        )
         if not ready:
             raise DestinationUnavailable(f"{where} is not ready: check the server's log")
         self._identity = f"{server.name} {server.version} gRPC"
 
-    def _ask(self, call: Callable[[], Any]) -> Any:
+    def _ask(self, call: Callable[[], Any], *, describes: bool = False) -> Any:
         if self._closed:
             raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
         try:
             return call()
         except self._failure as error:
             code = str(error.status() or "UNKNOWN").removeprefix("StatusCode.")
+            if describes and code == "DEADLINE_EXCEEDED":  # a server that is there says at once what it serves
+                raise DestinationUnavailable(
+                    f"{self._server} did not say in time what it serves: check the server"
+                ) from error
             raise triton_errors.of_grpc(self._server, code, str(error.message())[:500]) from error
 
 

@@ -173,6 +173,10 @@ class TritonHttpEngine:
                 f"{self._server} cannot be reached ({error}): check triton_url and the server"
             ) from error
         except self._httpx.TimeoutException as error:
+            if method == "GET":  # what is no inference is answered at once by a server that is there
+                raise DestinationUnavailable(
+                    f"{self._server} did not say in time what it serves: check the server"
+                ) from error
             raise TransientFailure(
                 f"{self._server} did not answer in time: it is tried again; raise triton_timeout_s if this stays"
             ) from error

@@ -7,6 +7,8 @@ segmentation. Guarantee: a set without a case, or a case that expects nothing, i
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,7 +21,7 @@ from engines.metadata import read
 from engines.model import Model
 from engines.outcome import Found, Outcome
 from engines.series_files import read_series
-from schemas.errors import ConfigurationError, ScanstreamError
+from schemas.errors import ConfigurationError, DestinationUnavailable, ScanstreamError
 from schemas.events import Category
 
 #: Images of one series and a model → what it says of them.
@@ -150,8 +152,8 @@ def _validate_case(model: Model, folder: Path, way: Way) -> None:
         if case.dicom is not None:
             outcome = way(read_series(folder / case.dicom), model)
             _compare_findings(model, folder, case.expected_findings or (), outcome.found)
-    except ConfigurationError:
-        raise
+    except (ConfigurationError, DestinationUnavailable):
+        raise  # a server that is away says nothing about the model
     except ScanstreamError as error:
         raise ConfigurationError(
             f"{_who(model)} fails at its validation case {folder.name} ({error}): correct the model or the case"
@@ -241,9 +243,9 @@ def _infer(model: Model, tensors: Mapping[str, NDArray[Any]]) -> Mapping[str, ND
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigurationError(f"{path} cannot be read ({error}): restore the validation set") from error
 
 

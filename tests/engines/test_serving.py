@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.base import Engine
 from engines.config_pbtxt import ModelConfig
+from engines.records import Records
 from engines.repository import RELEASED
 from engines.rollout import Canary, Rollout, write_rollout
 from engines.runtimes import engine_of
 from engines.serving import Serving, open_repository
-from schemas.errors import ConfigurationError, InvalidMessage, TransientFailure
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import VersionState
 from tests.engines.tiny import NAME, add_version, graph, write_info
 
@@ -256,3 +258,94 @@ def test_a_damaged_record_is_none(tmp_path: Path) -> None:
     record.write_text("{")
     open_repository(root, engine_of, records)
     assert json.loads(record.read_text())["model"] == NAME
+
+
+def test_a_new_model_serves_once_its_damaged_rollout_is_mended(tmp_path: Path) -> None:
+    add_version(tmp_path, 1)
+    (tmp_path / NAME / "rollout.json").write_text('{"serving": 7}')
+    serving = Serving(tmp_path, engine_of, Records())
+    serving.reload()
+    assert states(serving) == {"1.0": REFUSED}
+    write_rollout(tmp_path / NAME, Rollout(serving=1))
+    assert serving.reload()
+    assert states(serving) == {"1.0": SERVING}
+    assert version_of(serving) == "1.0"
+
+
+def test_a_version_serves_once_the_other_of_its_title_is_gone(tmp_path: Path) -> None:
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2, title="1.0")
+    serving = opened(tmp_path)
+    assert reason(serving, "1.0") == ""
+    assert [state.state for state in serving.states()] == [SERVING, REFUSED]
+    write_info(tmp_path / NAME / "1", "0.9")
+    assert serving.reload()
+    assert states(serving) == {"0.9": STANDBY, "1.0": SERVING}
+
+
+def test_a_version_whose_server_was_away_is_tried_again(tmp_path: Path) -> None:
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2)
+    tried, away = [], {"1", "2"}
+
+    def served(path: Path, config: ModelConfig) -> Engine:
+        tried.append(path.parent.name)
+        if path.parent.name in away:
+            raise DestinationUnavailable("the server cannot be reached: check it")
+        return engine_of(path, config)
+
+    serving = Serving(tmp_path, served, Records())
+    serving.reload()
+    assert "cannot be reached" in reason(serving, "2.0")
+    assert not serving.reload(), "still away"
+    away.remove("1")
+    assert serving.reload()
+    assert states(serving) == {"1.0": SERVING, "2.0": REFUSED}
+    away.clear()
+    assert serving.reload()
+    assert states(serving) == {"1.0": STANDBY, "2.0": SERVING}
+    tried.clear()
+    assert not serving.reload()
+    assert not tried
+
+
+def test_a_pinned_version_whose_server_was_away_is_tried_again(tmp_path: Path) -> None:
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2)
+    away = ["1"]
+
+    def served(path: Path, config: ModelConfig) -> Engine:
+        if path.parent.name in away:
+            raise DestinationUnavailable("the server cannot be reached: check it")
+        return engine_of(path, config)
+
+    serving = open_repository(tmp_path, served)
+    with pytest.raises(TransientFailure, match="cannot be reached"):
+        version_of(serving, pinned="1.0")
+    away.clear()
+    assert version_of(serving, pinned="1.0") == "1.0"
+    assert states(serving) == {"1.0": STANDBY, "2.0": SERVING}
+
+
+def test_the_serving_version_that_a_task_loaded_once_its_server_was_back_serves(tmp_path: Path) -> None:
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2)
+    away = ["2"]
+
+    def served(path: Path, config: ModelConfig) -> Engine:
+        if path.parent.name in away:
+            raise DestinationUnavailable("the server cannot be reached: check it")
+        return engine_of(path, config)
+
+    serving = open_repository(tmp_path, served)
+    assert states(serving) == {"1.0": SERVING, "2.0": REFUSED}
+    away.clear()
+    assert version_of(serving, pinned="2.0") == "2.0"
+    assert serving.reload()
+    assert states(serving) == {"1.0": STANDBY, "2.0": SERVING}
+
+
+def test_a_shadow_that_becomes_canary_is_no_shadow_any_more() -> None:
+    assert Rollout(serving=1, shadow=(2, 3)).try_on(2, 0.1) == Rollout(
+        serving=1, canary=Canary(version=2, share=0.1), shadow=(3,)
+    )

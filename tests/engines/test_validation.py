@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from engines.pipeline import run
 from engines.records import Records
 from engines.repository import RELEASED, load_version
 from engines.runtimes import engine_of
+from engines.series_files import read_series
 from engines.steps import drive
 from engines.validation import validate
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DestinationUnavailable
+from tests.engines.stub import Stub
 from tests.engines.tiny import NAME, add_version
 
 CT = RELEASED / "ct-hyperdensity"
@@ -154,3 +158,29 @@ def test_every_so_many_elements_may_be_enough(tiny: Model, ramp: Path) -> None:
     np.savez(ramp / "expected.npz", out=whole[::2, ::2, ::2, ::2, ::2])
     rewritten(lambda record: record["expected_arrays"][0].update(step=2))(ramp)
     validate(tiny, ramp.parent, way)
+
+
+def test_a_server_that_is_away_says_nothing_about_the_model(ramp: Path, tiny: Model) -> None:
+    def away(array: Any) -> Any:
+        raise DestinationUnavailable("the server cannot be reached: check it")
+
+    engine = Stub(tiny.engine.inputs(), tiny.engine.outputs(), away)
+    with pytest.raises(DestinationUnavailable):
+        validate(replace(tiny, engine=engine), ramp.parent, way)
+
+
+def test_damaged_arrays_are_named(ramp: Path, tiny: Model) -> None:
+    path = ramp / "expected.npz"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ConfigurationError, match=r"expected\.npz cannot be read .*restore the validation set"):
+        validate(tiny, ramp.parent, way)
+
+
+def test_a_series_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.series_files.MOST_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "series.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.dcm", bytes(1001))
+    with pytest.raises(ConfigurationError, match="has 1001 bytes when it is unpacked, and 1000 are allowed"):
+        read_series(tmp_path / "series.zip")

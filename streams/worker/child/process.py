@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -126,7 +127,11 @@ def _work(setup: Setup, voice: Voice, incoming: Incoming) -> None:
     started = time.monotonic()
     options = options_of(setup.worker)
     root = setup.worker.model_repository or repository.RELEASED
-    models: Models = open_repository(root, lambda path, config: engine_of(path, config, options), setup.records)
+    # what a server runs, it may have changed while this node was down: no pass of before counts there
+    records = setup.records if options.triton_url is None else None
+    models: Models = open_repository(root, lambda path, config: engine_of(path, config, options), records)
+    # a server is waited for at the start only: from now on tasks wait meanwhile, and the next look tries again
+    options = replace(options, triton_wait_s=0)
     states = models.states()
     log.info(
         "models verified",

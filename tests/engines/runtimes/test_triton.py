@@ -155,6 +155,15 @@ def test_nobody_there(protocol: str) -> None:
         connect(nobody, protocol, "mixed", timeout_s=3.0)
 
 
+@both
+def test_a_server_that_says_nothing_is_away(protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        silent = Server(f"http://127.0.0.1:{port}", f"grpc://127.0.0.1:{port}", Path(), 0)
+        with pytest.raises(DestinationUnavailable, match="check"):
+            connect(silent, protocol, "mixed", timeout_s=1.0)
+
+
 def test_another_kind_of_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         body = b"<html>hello</html>"
