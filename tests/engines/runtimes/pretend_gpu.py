@@ -211,10 +211,11 @@ def pretend_tensorrt(gpu: PretendGpu) -> ModuleType:
             return SimpleNamespace(path=None, num_inputs=0)
 
         def create_builder_config(self) -> Any:
-            told: dict[str, Any] = {"profiles": [], "flags": [], "limits": {}}
+            told: dict[str, Any] = {"profiles": [], "flags": ["TF32"], "limits": {}}
             return SimpleNamespace(
                 told=told,
                 set_flag=told["flags"].append,
+                clear_flag=told["flags"].remove,
                 set_memory_pool_limit=told["limits"].__setitem__,
                 add_optimization_profile=lambda profile: told["profiles"].append(profile.shapes),
             )
@@ -342,7 +343,7 @@ def pretend_tensorrt(gpu: PretendGpu) -> ModuleType:
         "Runtime": Runtime,
         "Dims": list,
         "nptype": np.dtype,
-        "BuilderFlag": SimpleNamespace(FP16="FP16"),
+        "BuilderFlag": SimpleNamespace(FP16="FP16", TF32="TF32"),
         "MemoryPoolType": SimpleNamespace(WORKSPACE="workspace"),
         "TensorIOMode": SimpleNamespace(INPUT="input", OUTPUT="output"),
     }

@@ -59,7 +59,7 @@ class TestOnnxRuntimeOnCuda(EngineContract):
 
 def brain(tmp_path: Path, precision: str) -> Callable[[], Engine]:
     parameters = f'parameters {{ key: "precision_mode" value: "{precision}" }}'
-    text = accelerated((BRAIN / "config.pbtxt").read_text().replace("KIND_CPU", "KIND_AUTO"), parameters)
+    text = accelerated((BRAIN / "config.pbtxt").read_text(), parameters)
     options = EngineOptions("cuda", plan_cache=tmp_path)
     return lambda: engine_of(BRAIN / "1" / "model.onnx", model_config(text), options)
 

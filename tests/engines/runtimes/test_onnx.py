@@ -90,5 +90,6 @@ def test_options_of_the_providers() -> None:
     assert provider_options("cuda", None) == {
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
     }
     assert provider_options("cuda", 512)["gpu_mem_limit"] == "536870912"

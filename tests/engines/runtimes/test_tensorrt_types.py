@@ -28,11 +28,18 @@ STUBS = "tensorrt-stubs==10.13.0.35.1"
 #: What we call; the binding holds the names of its functions as text.
 CALLED = (
     *("Builder", "create_network", "create_builder_config", "build_serialized_network"),
-    *("create_optimization_profile", "set_shape", "add_optimization_profile", "set_flag", "set_memory_pool_limit"),
+    *(
+        "create_optimization_profile",
+        "set_shape",
+        "add_optimization_profile",
+        "set_flag",
+        "clear_flag",
+        "set_memory_pool_limit",
+    ),
     *("OnnxParser", "parse_from_file", "num_errors", "get_error", "num_inputs", "get_input"),
     *("Runtime", "deserialize_cuda_engine", "create_execution_context", "num_io_tensors", "get_tensor_name"),
     *("get_tensor_mode", "get_tensor_dtype", "get_tensor_shape", "set_input_shape", "set_tensor_address"),
-    *("execute_async_v3", "ILogger", "WORKSPACE", "FP16", "TensorIOMode", "INPUT"),
+    *("execute_async_v3", "ILogger", "WORKSPACE", "FP16", "TF32", "TensorIOMode", "INPUT"),
 )
 
 
