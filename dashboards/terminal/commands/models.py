@@ -234,9 +234,12 @@ def _try(folder: Path, number: int) -> tuple[str | None, float, str | None]:
     with messages().status(f"validating version {number} of {folder.name}"):
         try:
             model = load_version(folder, number, partial(engine_of, options=options), Records())
-        except ScanstreamError as error:
-            return str(error), time.monotonic() - started, None
-    return None, time.monotonic() - started, model.engine.identity()
+        except Exception as error:  # noqa: BLE001 - as in a worker: whatever a foreign graph does, it is refused
+            problem = str(error) if isinstance(error, ScanstreamError) else f"{type(error).__name__}: {error}"
+            return problem, time.monotonic() - started, None
+    identity = model.engine.identity()
+    model.engine.close()  # of many versions only one is in memory at a time
+    return None, time.monotonic() - started, identity
 
 
 def _pulled(installed: Installed) -> str:
