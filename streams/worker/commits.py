@@ -79,9 +79,12 @@ class Commits:
         self._waiting.append(Written(settlement, job))
 
     def drop(self, jobs: Collection[Job]) -> None:
-        """Partitions came or went: forget what is about these jobs, and what is read again."""
-        kept = [entry for entry in self._waiting if entry.job is not None and entry.job not in jobs]
-        self._waiting = kept
+        """Books were begun anew: forget what is about these jobs, and what is no task, which is read again."""
+        gone = set(jobs)
+        for entry in self._waiting:
+            if entry.job is None:
+                self._partitions.gone(entry.settlement.received)
+        self._waiting = [entry for entry in self._waiting if entry.job is not None and entry.job not in gone]
 
     def write(self, *, at_once: bool = False) -> list[Written]:
         """Commit what may be; returns what is committed now.
@@ -139,6 +142,7 @@ class Commits:
             self._registered = self._certain = False
             raise
         self._partitions.committed(positions)
-        self._waiting = [entry for entry in self._waiting if entry not in batch]
+        done = set(map(id, batch))
+        self._waiting = [entry for entry in self._waiting if id(entry) not in done]
         self._linger_until = self._clock() + _LINGER_S
         return batch

@@ -137,6 +137,7 @@ class Desk:
 
     def let_go(self, jobs: Iterable[Job], now: Instant) -> None:
         """Forget tasks that are not ours any more; whoever has them answers them."""
+        self.schedule.unrestrict(now)
         gone = list(jobs)
         for job in gone:
             self._take_back(job)
@@ -193,6 +194,7 @@ class Desk:
         begun, self._begun = list(self._begun.values()), {}
         for job in begun:
             job.deaths += 1
+            self.gateways.given_up(job.gateway, job.name)
             if job.name in message.computing or job.alone:
                 what = f"the computing process of {self._node} was lost over this task ({message.cause})"
                 error = TransientFailure(f"{what}: look at the images and at the log of the worker")

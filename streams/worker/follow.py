@@ -106,16 +106,16 @@ class Follower:
                 message = consumer.poll(_POLL_S)
                 if message is None:
                     continue
-                topic, error = Topic(message.topic() or ""), message.error()
+                error = message.error()
                 if error is not None:
                     if error.code() != KafkaError._PARTITION_EOF:
                         self._missed(error.str())
                         continue
-                    unread.discard((topic, int(message.partition() or 0)))
+                    unread.discard((Topic(message.topic() or ""), int(message.partition() or 0)))
                     if not unread:
                         self._caught_up.set()
                 else:
-                    self._hear(topic, bytes_of(message.key()), bytes_of(message.value()))
+                    self._hear(Topic(message.topic() or ""), bytes_of(message.key()), bytes_of(message.value()))
                 self._away = False
         finally:
             consumer.close()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from producers.assigned_books import AssignedBooks, Place
 from producers.kafka import kafka_errors
@@ -65,6 +65,7 @@ class Partitions:
     ) -> None:
         self.assigned = False
         self.books = AssignedBooks(consumer, stop)
+        self._consumer = consumer
         self._membership = Membership(consumer)
         self._topics = {TASK_TOPICS[priority].value for priority in classes}
         self._held = held
@@ -112,15 +113,22 @@ class Partitions:
         """
         self._first |= {(place.topic, place.partition): place.offset for place in positions}
 
+    @kafka_errors("read from the committed offsets on")
     def reopen(self) -> None:
-        """Look up what is committed, after a transaction whose end nobody heard.
+        """Look up what is committed, after a transaction whose end nobody heard, and read on from there.
+
+        Tasks in hand are passed over; what is no task, or could not be decoded, is in no book and is read again.
 
         Raises
         ------
         DestinationUnavailable
             The broker did not tell it.
         """
-        self._sort_out(self.books.open([TopicPartition(*place) for place in self.books.places()]))
+        committed = self.books.open([TopicPartition(*place) for place in self.books.places()])
+        self._sort_out(committed)
+        for place in committed:
+            offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
+            self._consumer.seek(TopicPartition(place.topic, place.partition, offset))
 
     def steer(self, *, hold: bool) -> None:
         """Pause everything (``hold``), or the classes of which enough is in hand."""

@@ -92,6 +92,11 @@ class Schedule:
         for job in list(self._jobs.get(partition, {}).values()):
             self.place(job, now)
 
+    def unrestrict(self, now: Instant) -> None:
+        """Let any offset begin: the books of all partitions were begun anew."""
+        for partition in list(self._only):
+            self.restrict(partition, None, now)
+
     def next(
         self,
         now: Instant,
@@ -216,8 +221,8 @@ def moved_up(job: Job, now: Instant) -> bool:
 
 
 def rank_of_emergency(job: Job) -> float:
-    """Rank of a P1: the earlier deadline first, before everything else."""
-    return job.task.deadline.timestamp() / 1e11
+    """Rank of a P1: the earlier deadline first, before everything else, also where the deadline is year 9999."""
+    return job.task.deadline.timestamp() / 1e12
 
 
 def ready_at(job: Job, now: Instant) -> float:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.telemetry import Telemetry
@@ -173,6 +173,10 @@ def answers_of(out: Watch, tasks: list[InferenceTask]) -> list[int]:
     return [len(out.events(TaskStatus, asked.task_id)) for asked in tasks]
 
 
+def values_of(out: Watch) -> list[bytes]:
+    return [item.value for item in out.seen]
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_transaction_whose_end_is_unknown_is_looked_up_and_never_doubled(
     kafka_settings: KafkaSettings, out: Watch, committed: bool
@@ -192,6 +196,58 @@ def test_a_transaction_whose_end_is_unknown_is_looked_up_and_never_doubled(
         assert len(one.begun()) == 4
     out.read(0.5)
     assert answers_of(out, tasks) == [1] * 4
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_is_no_task_is_set_aside_once_though_the_end_of_its_transaction_is_unknown(
+    kafka_settings: KafkaSettings, out: Watch, committed: bool
+) -> None:
+    before, after = of_one_partition(2)
+    topic, payload = TASK_TOPICS[Priority.P2_URGENT].value, random.randbytes(16)
+    with side(kafka_settings, new_group(kafka_settings)) as one:
+        one.ledger.refuse, one.ledger.lose_acknowledgements = int(not committed), int(committed)
+        submit(kafka_settings, before)
+        until(one.begun, one)
+        producer = Producer(kafka_settings.librdkafka())
+        producer.produce(topic, payload, before.study_instance_uid.encode())
+        assert producer.flush(30) == 0
+        submit(kafka_settings, after)
+        out.until(lambda: one.turned() and payload in values_of(out), "the message is set aside")
+        until(lambda: len(one.begun()) == 2 and not len(one.commits), one)
+        for _ in range(50):
+            one.turn()
+        out.read(0.5)
+        assert values_of(out).count(payload) == 1
+        assert len(one.begun()) == 2
+        assert one.partitions._tasks[topic] == 2
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_is_no_task_is_set_aside_once_though_the_end_of_its_transaction_is_unknown(
+    kafka_settings: KafkaSettings, committed: bool
+) -> None:
+    before, after = of_one_partition(2)
+    topic, payload = TASK_TOPICS[Priority.P2_URGENT].value, random.randbytes(16)
+    with (
+        watch(kafka_settings, DEAD_LETTERS) as letters,
+        side(kafka_settings, new_group(kafka_settings)) as one,
+    ):
+        one.ledger.refuse, one.ledger.lose_acknowledgements = int(not committed), int(committed)
+        submit(kafka_settings, before)
+        until(one.begun, one)
+        producer = Producer(kafka_settings.librdkafka())
+        producer.produce(topic, payload, before.study_instance_uid.encode())
+        assert producer.flush(30) == 0
+        submit(kafka_settings, after)
+        set_aside: Callable[[], list[Any]] = lambda: [m for m in letters.messages if m.value == payload]
+        letters.until(lambda: one.turned() and set_aside(), "the message is set aside")
+        until(lambda: len(one.begun()) == 2 and not len(one.commits), one)
+        for _ in range(50):
+            one.turn()
+        letters.read(0.5)
+        assert len(set_aside()) == 1
+        assert len(one.begun()) == 2
+        assert one.partitions._tasks[topic] == 2
 
 
 def test_what_was_answered_out_of_order_is_not_read_again_by_the_next_owner(

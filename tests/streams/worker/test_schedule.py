@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from schemas.topics import Priority
 from streams.clock import Instant
 from streams.worker.job import Job, Lane
-from streams.worker.schedule import AGEING_S, DUE_S, LONGEST_WAIT_S, Schedule, moved_up, ready_at
+from streams.worker.protocol import EMERGENCIES_BELOW
+from streams.worker.schedule import (
+    AGEING_S,
+    DUE_S,
+    LONGEST_WAIT_S,
+    Schedule,
+    moved_up,
+    rank_of_emergency,
+    ready_at,
+)
 from tests.streams.worker.tasks import START, job
 
 P1, P2, P3, P4 = Priority
@@ -136,6 +145,34 @@ def test_where_nothing_may_overtake_only_the_oldest_begins() -> None:
     assert schedule.next(at()) is None
     schedule.restrict(jobs[0].partition, None, at())
     assert drained(schedule) == [jobs[2], jobs[1]]
+
+
+def test_a_partition_whose_book_is_begun_anew_does_not_wait_for_an_offset_of_the_old_one() -> None:
+    schedule = Schedule()
+    schedule.restrict(job(offset=0).partition, 3, at())
+    schedule.add(job(offset=8), at())
+    assert schedule.next(at()) is None
+    schedule.unrestrict(at())
+    assert schedule.next(at()) is not None
+
+
+def test_an_emergency_that_has_no_deadline_to_speak_of_is_one_to_the_computing_process_too() -> None:
+    latest = job(priority=P1, deadline=datetime.max.replace(tzinfo=UTC))
+    assert rank_of_emergency(latest) < EMERGENCIES_BELOW
+
+
+def test_a_partition_whose_book_is_begun_anew_does_not_wait_for_an_offset_of_the_old_one() -> None:
+    schedule = Schedule()
+    schedule.restrict(job(offset=0).partition, 3, at())
+    schedule.add(job(offset=8), at())
+    assert schedule.next(at()) is None
+    schedule.unrestrict(at())
+    assert schedule.next(at()) is not None
+
+
+def test_an_emergency_that_has_no_deadline_to_speak_of_is_one_to_the_computing_process_too() -> None:
+    latest = job(priority=Priority.P1_EMERGENCY, deadline=datetime.max.replace(tzinfo=UTC))
+    assert rank_of_emergency(latest) < EMERGENCIES_BELOW
 
 
 def test_what_may_not_begin_for_another_reason_costs_its_class_no_share() -> None:
