@@ -24,7 +24,7 @@ class _Strict(BaseModel):
 class Parameters(_Strict):
     """What may be set for one task."""
 
-    confidence_threshold: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    confidence_threshold: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     output_formats: list[ObjectKind] = Field(
         default=[], max_length=20, description="kinds of DICOM objects; none: those that the site has set"
     )

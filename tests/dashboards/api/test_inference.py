@@ -136,6 +136,7 @@ async def test_a_series_is_enough(service: Service, client: httpx.AsyncClient, s
         ({"callback_url": "file:///etc/passwd"}, 422, "no http or https URL"),
         ({"callback_url": "https://away.example.org/"}, 503, "cannot be resolved"),
         ({"parameters": {"confidence_threshold": 1.5}}, 422, "confidence_threshold"),
+        ({"parameters": {"confidence_threshold": 0}}, 422, "confidence_threshold"),
         ({"parameters": {"output_formats": ["gif"]}}, 422, "output_formats"),
         ({"clinical_context": {"patient_name": "Somebody"}}, 422, "patient_name"),
         ({"clinical_context": {"patient_age_years": 900}}, 422, "patient_age_years"),
