@@ -222,34 +222,6 @@ def test_what_is_no_task_is_set_aside_once_though_the_end_of_its_transaction_is_
         assert one.partitions._tasks[topic] == 2
 
 
-@pytest.mark.parametrize("committed", [False, True])
-def test_what_is_no_task_is_set_aside_once_though_the_end_of_its_transaction_is_unknown(
-    kafka_settings: KafkaSettings, committed: bool
-) -> None:
-    before, after = of_one_partition(2)
-    topic, payload = TASK_TOPICS[Priority.P2_URGENT].value, random.randbytes(16)
-    with (
-        watch(kafka_settings, DEAD_LETTERS) as letters,
-        side(kafka_settings, new_group(kafka_settings)) as one,
-    ):
-        one.ledger.refuse, one.ledger.lose_acknowledgements = int(not committed), int(committed)
-        submit(kafka_settings, before)
-        until(one.begun, one)
-        producer = Producer(kafka_settings.librdkafka())
-        producer.produce(topic, payload, before.study_instance_uid.encode())
-        assert producer.flush(30) == 0
-        submit(kafka_settings, after)
-        set_aside: Callable[[], list[Any]] = lambda: [m for m in letters.messages if m.value == payload]
-        letters.until(lambda: one.turned() and set_aside(), "the message is set aside")
-        until(lambda: len(one.begun()) == 2 and not len(one.commits), one)
-        for _ in range(50):
-            one.turn()
-        letters.read(0.5)
-        assert len(set_aside()) == 1
-        assert len(one.begun()) == 2
-        assert one.partitions._tasks[topic] == 2
-
-
 def test_what_was_answered_out_of_order_is_not_read_again_by_the_next_owner(
     kafka_settings: KafkaSettings, out: Watch
 ) -> None:

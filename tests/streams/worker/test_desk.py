@@ -341,20 +341,6 @@ def test_a_process_that_dies_while_it_tries_a_gateway_does_not_keep_it_away_for_
     assert len(table.begun()) == 3
 
 
-@pytest.mark.parametrize("computing", [False, True])
-def test_a_process_that_dies_while_it_tries_a_gateway_does_not_keep_it_away_for_ever(computing: bool) -> None:
-    table = Table(prefetch=1)
-    first, second = (job(offset=n, deadline=FAR, retrieve_url="http://away:1/studies/1") for n in range(2))
-    table.take(first, second)
-    table.desk.unreachable(Unreachable(first.name, "refused", None), table.now)
-    table.later(PROBE_FIRST_S)
-    assert len(table.begun()) == 2
-    table.desk.died(Died("ended", (first.name, second.name) if computing else ()), table.now)
-    table.later(PROBE_FIRST_S)
-    table.later(PROBE_FIRST_S)
-    assert len(table.begun()) == 3
-
-
 def test_a_gateway_that_is_gone_for_ever_is_given_up_with_the_reason() -> None:
     table = Table()
     entry = job()

@@ -161,20 +161,6 @@ def test_an_emergency_that_has_no_deadline_to_speak_of_is_one_to_the_computing_p
     assert rank_of_emergency(latest) < EMERGENCIES_BELOW
 
 
-def test_a_partition_whose_book_is_begun_anew_does_not_wait_for_an_offset_of_the_old_one() -> None:
-    schedule = Schedule()
-    schedule.restrict(job(offset=0).partition, 3, at())
-    schedule.add(job(offset=8), at())
-    assert schedule.next(at()) is None
-    schedule.unrestrict(at())
-    assert schedule.next(at()) is not None
-
-
-def test_an_emergency_that_has_no_deadline_to_speak_of_is_one_to_the_computing_process_too() -> None:
-    latest = job(priority=Priority.P1_EMERGENCY, deadline=datetime.max.replace(tzinfo=UTC))
-    assert rank_of_emergency(latest) < EMERGENCIES_BELOW
-
-
 def test_what_may_not_begin_for_another_reason_costs_its_class_no_share() -> None:
     blocked = [job(offset=n, priority=P2, deadline=FAR) for n in range(200)]
     free = [job(offset=1000 + n, priority=P2, deadline=FAR + timedelta(1)) for n in range(8)]
