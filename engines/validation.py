@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from schemas.events import Category
 #: Images of one series and a model → what it says of them.
 Way = Callable[[Sequence[Any], Model], Outcome]
 
+#: A file of the case itself: what lies elsewhere is no part of the version, and its change would not be seen.
+_Beside = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
 _FILE: Final = "case.json"
 _OLD: Final = "case.npz"
 
@@ -39,7 +42,7 @@ class ExpectedArray(_Frozen):
     """An output of the graph, or every ``step``-th element of it along each axis."""
 
     output: str
-    file: str = Field(description=".npz beside case.json that holds the array under the name of the output")
+    file: _Beside = Field(description=".npz beside case.json that holds the array under the name of the output")
     step: int = Field(default=1, ge=1)
     tolerance: float = Field(ge=0, description="largest absolute difference")
 
@@ -75,8 +78,8 @@ class Case(_Frozen):
     """``case.json``."""
 
     about: str = ""
-    arrays: str | None = Field(default=None, description=".npz with the inputs of the graph by their names")
-    dicom: str | None = Field(default=None, description="folder or .zip with the images of one series")
+    arrays: _Beside | None = Field(default=None, description=".npz with the inputs of the graph by their names")
+    dicom: _Beside | None = Field(default=None, description="folder or .zip with the images of one series")
     expected_arrays: tuple[ExpectedArray, ...] = ()
     expected_counts: tuple[ExpectedCount, ...] = ()
     expected_findings: tuple[ExpectedFinding, ...] | None = Field(

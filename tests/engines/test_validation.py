@@ -184,3 +184,10 @@ def test_a_series_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
         archive.writestr("1.dcm", bytes(1001))
     with pytest.raises(ConfigurationError, match="has 1001 bytes when it is unpacked, and 1000 are allowed"):
         read_series(tmp_path / "series.zip")
+
+
+@pytest.mark.parametrize("name", ["../inputs.npz", "/tmp/inputs.npz", "..", "other/inputs.npz"])
+def test_a_case_names_only_files_of_its_own(ramp: Path, tiny: Model, name: str) -> None:
+    rewritten(lambda record: record.update(arrays=name))(ramp)
+    with pytest.raises(ConfigurationError, match=r"case\.json is wrong \(arrays"):
+        validate(tiny, ramp.parent, way)
