@@ -200,7 +200,8 @@ class TensorRtEngine:
                 )
         inputs = layout((spec.name, spec.dtype, shapes[spec.name]) for spec in self._inputs)
         outputs = layout(
-            (spec.name, spec.dtype, tuple(context.get_tensor_shape(spec.name)[:])) for spec in self._outputs
+            (spec.name, spec.dtype, known(spec.name, tuple(context.get_tensor_shape(spec.name)[:])))
+            for spec in self._outputs
         )
         buffers = _Buffers(self._cuda, shapes, inputs, outputs)
         for block, places in ((buffers.device_in, inputs.places), (buffers.device_out, outputs.places)):
@@ -245,6 +246,22 @@ class _Buffers:
         self.host_in: NDArray[np.uint8] = device.pinned(inputs.size)
         self.host_out: NDArray[np.uint8] = device.pinned(outputs.size)
         self.device_in, self.device_out = device.device_memory(inputs.size), device.device_memory(outputs.size)
+
+
+def known(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of an output, which all inputs being known decide alone.
+
+    Raises
+    ------
+    ConfigurationError
+        It depends on values, such as the number of boxes that are left after suppression.
+    """
+    if min(shape, default=0) < 0:
+        raise ConfigurationError(
+            f"output {name} has the shape {list(shape)}, which depends on the values of the input: remove the "
+            "accelerator tensorrt from config.pbtxt, or export the model with outputs of fixed size"
+        )
+    return shape
 
 
 def _check_available() -> None:

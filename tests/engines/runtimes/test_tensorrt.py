@@ -12,7 +12,7 @@ import pytest
 from engines.base import Engine
 from engines.config_pbtxt import model_config
 from engines.runtimes import EngineOptions, engine_of
-from engines.tensorrt_engine import TensorRtEngine
+from engines.tensorrt_engine import TensorRtEngine, known
 from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, TransientFailure
 from tests.engines.runtimes.contract import EngineContract, agree
 from tests.engines.runtimes.graphs import HALF, MIXED, half, mixed, mixed_answer, mixed_inputs, write
@@ -167,3 +167,10 @@ def test_a_plan_of_another_machine(tmp_path: Path, gpu: PretendGpu) -> None:
 def test_without_a_gpu_it_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"TensorRT cannot run here: .* scanstream\[gpu\]"):
         load(tmp_path)
+
+
+def test_an_output_whose_size_depends_on_values_is_refused_with_what_to_do() -> None:
+    assert known("scores", (8, 2)) == (8, 2)
+    assert known("one number", ()) == ()
+    with pytest.raises(ConfigurationError, match=r"output boxes has the shape \[-1, 4\].*remove the accelerator"):
+        known("boxes", (-1, 4))
