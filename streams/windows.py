@@ -74,8 +74,9 @@ def opens_at(windows: Sequence[Window], zone: tzinfo, now: datetime) -> datetime
     if not windows:
         return None
     today = now.astimezone(zone).date()
-    # from yesterday, whose night may still last, to the same day of next week
-    days = [today + timedelta(days=number) for number in range(-1, 8)]
+    # from yesterday, whose night may still last, to the week after next, as the hour that the clocks
+    # leave out may be the whole window of next week
+    days = [today + timedelta(days=number) for number in range(-1, 15)]
     spans = [span for window in windows for day in days if (span := window.on(day, zone)) is not None]
     if any(begin <= now < end for begin, end in spans):
         return None

@@ -92,5 +92,10 @@ def test_a_task_that_waits_finds_the_window_open_when_it_opens(
     now = moment.replace(tzinfo=UTC)
     opens = opens_at([one], KYIV, now)
     if opens is not None:
-        assert now < opens <= now + timedelta(days=8)
+        assert now < opens <= now + timedelta(days=15)
         assert opens_at([one], KYIV, opens) is None
+
+
+def test_a_weekly_window_within_the_hour_that_the_clocks_leave_out_opens_a_week_later() -> None:
+    now = datetime(2026, 3, 22, 12, tzinfo=UTC)
+    assert opens_at([window("03:30", "04:10", "sun")], KYIV, now) == datetime(2026, 4, 5, 0, 30, tzinfo=UTC)

@@ -214,11 +214,36 @@ def _merged(message: Message, source: Source, keys: PatientKeys, known: Known, a
     if not pairs:
         place = "MRG" if pid is not None else "PID"
         raise Rejected(REQUIRED, place, "a merge needs a PID and after it an MRG: send both")
+    seen = _Seen(known)
     for survivor, gone in pairs:
         patient = patient_in(survivor, source, keys, at)
         before = identifier_in(gone, 1, source, keys).key
         said = _said(message, source, patient, visit_of(message), at, _MERGE)
-        yield from _rekeyed(said, before, patient, known)
+        writes = list(_rekeyed(said, before, patient, seen))
+        seen.add(writes)
+        yield from writes
+
+
+class _Seen:
+    """What the log says with what a message has changed so far: one merge builds on those before it."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._changed: dict[str, ClinicalContext | None] = {}
+
+    def add(self, writes: Iterable[Write]) -> None:
+        self._changed.update((one.key, one.context) for one in writes)
+
+    def get(self, key: str) -> ClinicalContext | None:
+        return self._changed[key] if key in self._changed else self._known.get(key)
+
+    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
+        for key, order in self._known.orders_of(patient_key):
+            if key not in self._changed:
+                yield key, order
+        for key, changed in self._changed.items():
+            if changed is not None and changed.accession_number and changed.patient_key == patient_key:
+                yield key, changed
 
 
 def _rekeyed(said: ClinicalContext, gone: str, patient: Patient, known: Known) -> Iterator[Write]:

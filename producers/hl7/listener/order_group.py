@@ -21,8 +21,8 @@ ACTIVE, HELD, CANCELLED, COMPLETED = "active", "held", "cancelled", "completed"
 
 #: ORC-1 (table 0119) → what becomes of the order; ``None``: ORC-5 says.
 _CONTROLS: Final[dict[str, str | None]] = {
-    **dict.fromkeys(("NW", "XO", "RO", "RU", "XX", "XR", "PA", "CH", "RL", "OE", "OR", "AF", "LI"), ACTIVE),
-    **dict.fromkeys(("CA", "OC", "CR", "DC", "OD", "DR", "RP", "RQ"), CANCELLED),
+    **dict.fromkeys(("NW", "XO", "RO", "XX", "XR", "PA", "CH", "RL", "OE", "OR", "AF", "LI"), ACTIVE),
+    **dict.fromkeys(("CA", "OC", "CR", "DC", "OD", "DR", "RP", "RQ", "RU"), CANCELLED),
     **dict.fromkeys(("HD", "OH", "HR"), HELD),
     **dict.fromkeys(("SC", "SN", "SR", "SS", "OK", "NA", "RE", "PR", "CN", "RR", "DE"), None),
     **dict.fromkeys(("UA", "UC", "UD", "UF", "UH", "UM", "UN", "UR", "UX"), None),

@@ -66,9 +66,16 @@ def contexts_of(
     for group in groups_of(message):
         grouped.setdefault(group.accession(source), []).append(group)
     return {
-        accession: _context(accession, groups, source, patient, visit, said, known(accession))
+        accession: _context(accession, groups, source, patient, visit, said, _of_same(said, known(accession)))
         for accession, groups in grouped.items()
     }
+
+
+def _of_same(said: ClinicalContext, before: ClinicalContext | None) -> ClinicalContext | None:
+    """What was known of the order if it was of this patient; another's study and identity never go over."""
+    if before is None or said.patient_key in (before.patient_key, *before.merged_keys):
+        return before
+    return None
 
 
 def _context(

@@ -363,3 +363,28 @@ def test_contexts_show_no_identity_where_they_are_printed() -> None:
     shown: ClinicalContext = table.order("A1")
     assert "4711" not in repr(shown)
     assert "Ґудзь" not in repr(shown)
+
+
+def test_an_accession_number_of_another_patient_takes_neither_study_nor_identity_over() -> None:
+    table = Table()
+    table.take(old_order("A1", "1"))
+    of_first = table.order("A1").study_instance_uid
+    other = old_order("A1", "2", control="CA", patient=pid("9999", "Other^Person"))
+    table.take(other.partition(b"ZDS|")[0])
+    order = table.order("A1")
+    assert (order.patient_key, order.order_status) == (key("9999"), "cancelled")
+    assert of_first is not None
+    assert (order.study_instance_uid, order.merged_keys, order.worklist) == (None, (), None)
+
+
+def test_merges_of_one_message_build_on_each_other() -> None:
+    table = Table()
+    table.take(lines(msh("ADT^A40", "1"), pid("3"), "MRG|1^^^HOSP^MR", pid("3"), "MRG|2^^^HOSP^MR"))
+    assert set(table.contexts[key("3")].merged_keys) == {key("1"), key("2")}
+
+
+def test_an_order_that_the_filler_replaced_is_over() -> None:
+    table = Table()
+    table.take(old_order("A1", "1"))
+    table.take(old_order("A1", "2", control="RU"))
+    assert table.order("A1").order_status == "cancelled"
