@@ -168,7 +168,7 @@ class Assembler:
     def due(self, behind: bool) -> float:
         """When the next study or series counts as complete, or a changed order asks for another decision."""
         ready_at = self._contexts.ready_at(float("-inf"))
-        if self._undecided or self._changes:
+        if self._contexts.is_read and (self._undecided or self._changes):
             return ready_at
         times = (min(study.due(behind)[0], study.series_due(behind)) for study in self._studies.values())
         return max(min(times, default=float("inf")), ready_at)
@@ -207,7 +207,12 @@ class Assembler:
         return [replace(output, traceparent=trace) for output in made]
 
     def _redecide(self, at: Instant) -> list[Output]:
-        """Commands that new words about orders lead to, for some studies at a time."""
+        """Commands that new words about orders lead to, for some studies at a time.
+
+        None before the orders were read: that nothing is known of one releases nothing.
+        """
+        if not self._contexts.is_read:
+            return []
         if self._changes:
             self._undecided.update(dict.fromkeys(self._index.affected(self._changes.take())))
         outputs: list[Output] = []

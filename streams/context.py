@@ -113,6 +113,11 @@ class ContextTable:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the topic has been read once."""
+        return self._is_read
+
     def changes(self) -> Changes:
         """A reader's own record of changes; before the first reading there are none."""
         with self._lock:

@@ -230,6 +230,17 @@ def test_a_held_order_holds_its_tasks_until_it_is_released() -> None:
     assert sorted(told) == [(CommandKind.CANCEL, True), (CommandKind.HOLD, False)]
 
 
+def test_what_is_on_hold_stays_so_while_the_orders_cannot_be_read() -> None:
+    here = Department()
+    here.order(**STAT, order_status="held")
+    here.give(0, *images(12))
+    assert [command.kind for command in commands(here.look(200))] == [CommandKind.HOLD]
+    here.orders = ContextTable(wait_until=250.0)
+    here.restart(201)
+    assert not commands(here.look(300))
+    assert here.state().order_status == "held"
+
+
 def test_the_order_is_found_when_the_accession_number_comes_with_a_later_image() -> None:
     department = Department()
     department.order(**STAT)

@@ -247,10 +247,14 @@ class _Seen:
 
 
 def _rekeyed(said: ClinicalContext, gone: str, patient: Patient, known: Known) -> Iterator[Write]:
-    of_survivor, of_gone = known.get(said.patient_key), known.get(gone)
+    of_survivor, of_gone, consent = known.get(said.patient_key), known.get(gone), said.consent
     for before in (of_survivor, of_gone):
         if before is not None:
             said = replace(_after(said, before), merged_keys=said.merged_keys)
+    # of two who are one, a refusal counts unless the message itself takes it back
+    told = [before.consent for before in (of_survivor, of_gone) if before is not None]
+    if consent is None and "refused" in told:
+        said = replace(said, consent="refused")
     former = {gone}
     for before in (of_survivor, of_gone):
         former.update(before.merged_keys if before is not None else ())

@@ -388,3 +388,12 @@ def test_an_order_that_the_filler_replaced_is_over() -> None:
     table.take(old_order("A1", "1"))
     table.take(old_order("A1", "2", control="RU"))
     assert table.order("A1").order_status == "cancelled"
+
+
+def test_a_refusal_outlives_a_merge_with_who_agreed() -> None:
+    table = Table()
+    for number, (patient, status) in enumerate((("1", "A"), ("2", "R"))):
+        consent = field("CON", {1: "1", 11: status})
+        table.take(lines(msh("ADT^A08", str(number)), pid(patient), consent))
+    table.take(merge("1", "2", "9"))
+    assert table.contexts[key("1")].consent == "refused"
