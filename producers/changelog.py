@@ -17,7 +17,6 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from producers.kafka import consumer_config, new_consumer
 from schemas.errors import DestinationUnavailable
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic
 
 #: Key → value of one partition.
 Latest = dict[bytes, bytes]
@@ -27,7 +26,7 @@ _POLL_S: Final = 0.2
 
 def read_compacted(
     settings: KafkaSettings,
-    topic: Topic,
+    topic: str,
     client_id: str,
     *,
     stop: threading.Event | None = None,
@@ -59,7 +58,7 @@ def read_compacted(
 
 def read_partitions(
     settings: KafkaSettings,
-    topic: Topic,
+    topic: str,
     client_id: str,
     partitions: Collection[int] | None = None,
     *,
@@ -82,7 +81,7 @@ def read_partitions(
         consumer.close()
 
 
-def _all_partitions(consumer: Consumer, topic: Topic) -> list[int]:
+def _all_partitions(consumer: Consumer, topic: str) -> list[int]:
     metadata = consumer.list_topics(topic, timeout=10.0).topics[topic]
     if metadata.error is not None:
         raise DestinationUnavailable(f"{topic} could not be read: {metadata.error.str()}; create the topics first")
@@ -91,7 +90,7 @@ def _all_partitions(consumer: Consumer, topic: Topic) -> list[int]:
 
 def _read(
     consumer: Consumer,
-    topic: Topic,
+    topic: str,
     partitions: list[int],
     stop: threading.Event,
     timeout_s: float,
@@ -130,7 +129,7 @@ def _checked(message: Message) -> Message:
     return message
 
 
-def _high_watermark(consumer: Consumer, topic: Topic, partition: int) -> int:
+def _high_watermark(consumer: Consumer, topic: str, partition: int) -> int:
     """End of the partition as its last fetch told: beyond the last stable offset while a transaction is open."""
     return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)[1])
 

@@ -32,7 +32,7 @@ _TERMS: Final = terms()
 #: What is followed over time.
 VOLUME: Final = _TERMS["SCT", "118565006"].code
 CHANGE: Final = _TERMS["99SCANSTREAM", "volume-change"].code
-CHANGE_PERCENT: Final = _TERMS["99SCANSTREAM", "volume-change-percent"].code
+CHANGE_PERCENT: Final = _TERMS["99SCANSTREAM", "change-percent"].code
 _PERCENT: Final = _TERMS["UCUM", "%"].code
 
 #: Studies that are remembered as earlier ones.

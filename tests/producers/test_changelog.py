@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.changelog import read_compacted, read_partitions
 from producers.kafka import EventPublisher
@@ -113,7 +114,10 @@ def test_only_the_partitions_that_were_asked_for_are_read(kafka_settings: KafkaS
 
 @pytest.mark.integration
 def test_a_topic_that_is_empty_is_read_at_once(kafka_settings: KafkaSettings) -> None:
-    assert read_compacted(kafka_settings, Topic.CONTEXT, "test", timeout_s=20.0) == {}
+    name = f"test.empty-{random.randrange(10**12)}"
+    admin = AdminClient(dict(kafka_settings.librdkafka()))
+    admin.create_topics([NewTopic(name, 3, 1)])[name].result(30)
+    assert read_compacted(kafka_settings, name, "test", timeout_s=20.0) == {}
 
 
 def test_without_a_broker_it_says_so() -> None:

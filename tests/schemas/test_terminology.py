@@ -39,7 +39,7 @@ BEYOND_PS3_16 = {
     ("UCUM", "mL"),
     ("UCUM", "ml"),
     ("99SCANSTREAM", "volume-change"),
-    ("99SCANSTREAM", "volume-change-percent"),
+    ("99SCANSTREAM", "change-percent"),
 }
 
 

@@ -57,8 +57,8 @@ class Group:
         """ORC-1; without an ORC the order is new."""
         return text(self.orc, 1).upper() if self.orc else NEW
 
-    def status(self) -> str:
-        """Active, held, cancelled or completed.
+    def status(self) -> str | None:
+        """Active, held, cancelled or completed; ``None`` where the message leaves it as it was.
 
         Raises
         ------
@@ -70,11 +70,11 @@ class Group:
             raise Rejected(REQUIRED, "ORC-1", "ORC-1 says no order control: send one such as NW")
         if control not in _CONTROLS:
             raise Rejected(TABLE_VALUE, "ORC-1", "ORC-1 is no order control that is known: see docs/hl7-orders.md")
-        said = _CONTROLS[control]
-        if said in (None, ACTIVE):
+        said, stands = _CONTROLS[control], text(self.orc, 5).upper()
+        if said in (None, ACTIVE) and stands:
             # a change of an order that is done or held by now says so here
-            return _STATUSES.get(text(self.orc, 5).upper(), ACTIVE)
-        return said or ACTIVE
+            return _STATUSES.get(stands, ACTIVE)
+        return said
 
     def priority(self) -> str | None:
         """Code of table 0485 or 0027; another one as it is."""

@@ -88,7 +88,9 @@ def _context(
     before: ClinicalContext | None,
 ) -> ClinicalContext:
     """One order, which may have several procedures under its accession number."""
-    statuses = [group.status() for group in groups]
+    # an answer or a report without a status does not bring a cancelled order back
+    former = (before.order_status if before else None) or ACTIVE
+    statuses = [group.status() or former for group in groups]
     status = next((one for one in (ACTIVE, HELD) if one in statuses), statuses[0])
     anew = all(group.control == NEW for group in groups)
     old = None if anew else before

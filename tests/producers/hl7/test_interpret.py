@@ -91,6 +91,23 @@ def test_what_becomes_of_an_order(control: str, status: str, expected: str) -> N
     assert order.study_instance_uid is not None
 
 
+@pytest.mark.parametrize("control", ["SC", "OK", "UA", "RE"])
+@pytest.mark.parametrize(
+    ("given", "status", "expected"),
+    [
+        ("CA", "", "cancelled"), ("CM", "", "completed"), ("HD", "", "held"), ("CA", "IP", "active"),
+        ("NW", "", "active"),
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_status_leaves_the_order_as_it_was(
+    control: str, given: str, status: str, expected: str
+) -> None:
+    table = Table()
+    table.take(old_order("A1", "1", control=given))
+    table.take(old_order("A1", "2", control=control, status=status))
+    assert table.order("A1").order_status == expected
+
+
 def test_a_message_that_says_little_changes_little() -> None:
     table = Table()
     table.take(old_order("A1", "1"))
