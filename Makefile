@@ -85,7 +85,7 @@ $(VENV)/fuzz/.installed: $(STAMP) tests/fuzz/requirements.lock
 
 .PHONY: bench
 bench: setup  ## every benchmark, quick form (figures: benchmarks/README.md)
-	@for name in demo latency exactly_once dicomweb ingest associations stages outage writers destination_down escalation engine throughput; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	@for name in demo latency exactly_once dicomweb ingest associations stages outage writers destination_down escalation engine throughput priority ct_screen critical_path; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 .PHONY: pictures
 pictures: setup  ## what OHIF shows of the demonstration (npm and Chromium; after make demo), for docs/pictures

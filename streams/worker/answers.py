@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from schemas import ids
-from schemas.errors import ScanstreamError
+from schemas.codec import Codec
+from schemas.errors import InvalidInput, ScanstreamError
 from schemas.events import (
     Artifact,
     Event,
@@ -25,7 +26,7 @@ from schemas.events import (
     TaskState,
     TaskStatus,
 )
-from schemas.topics import Topic
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
 
 if TYPE_CHECKING:  # only types: who writes answers need not load the libraries that compute them
     from engines.model import Model
@@ -40,6 +41,11 @@ PROGRESS: Final = {
     TaskState.POSTPROCESSING: 80,
     TaskState.COMPLETED: 100,
 }
+
+#: Largest result that Kafka takes with its headers and framing; a larger one could never be written.
+LARGEST_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - 64 * 1024
+
+_CODEC: Final = Codec()
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,15 @@ def completed(
     node: str,
     now: datetime,
 ) -> Answer:
-    """The model ran: result with its findings if there are any, status ``completed``."""
+    """The model ran: result with its findings if there are any, status ``completed``; too large, it is told."""
     result = _ran(task, series, model, outcome, artifacts, stages, node, now)
+    size = len(_CODEC.encode(result))
+    if size > LARGEST_RESULT_BYTES:
+        error = InvalidInput(
+            f"the result has {len(result.findings)} findings and {size} bytes, and an event holds "
+            f"{LARGEST_RESULT_BYTES}: raise the thresholds of the model, or its minimum volume"
+        )
+        return could_not_run(task, result.model, error, node, now, result.limitations)
     moved = status(task, TaskState.COMPLETED, node, now, model_version=result.model.version)
     return Answer(
         outcome.outcome.value,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
 from schemas.events import Category, EscalationStep, Finding, InferenceResult
 from schemas.topics import Priority
 from tests.consumers.escalation.receiver import Receiver, receiver
 from tests.engines.models.phantoms import Head, Lesion, phantom, series
+from tests.integration.alarms import environment
 from tests.integration.log_dump import dump
 from tests.integration.sender import send_until_stored
 from tests.integration.stack import LiveStack, live_stack, wait_for
@@ -30,19 +30,7 @@ def ward() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, ward: Receiver) -> Iterator[LiveStack]:
     folder = tmp_path_factory.mktemp("critical")
-    routes = {
-        "channels": {"phone": {"kind": "webhook", "url": f"{ward.url}phone"}},
-        "contacts": {"neurosurgeon": {"language": "uk", "ways": [{"channel": "phone"}]}},
-        "default": [{"contact": "neurosurgeon", "wait_s": 600}],
-    }
-    (folder / "routes.yaml").write_text(yaml.safe_dump(routes))
-    (folder / "key").write_text("a key for signing links, of a test")
-    environment = {
-        "SCANSTREAM_ESCALATION_ROUTES_FILE": str(folder / "routes.yaml"),
-        "SCANSTREAM_ESCALATION_LINK_SECRET_FILE": str(folder / "key"),
-        "SCANSTREAM_ESCALATION_ACKNOWLEDGE_URL": "http://127.0.0.1:8080",
-    }
-    with live_stack(folder / "state", environment) as running:
+    with live_stack(folder / "state", environment(folder, ward)) as running:
         yield running
 
 

@@ -60,6 +60,20 @@ def test_nothing_found_is_an_answer_too() -> None:
     assert answer.outcome == "no_findings"
 
 
+def test_a_result_that_no_event_can_hold_is_told_as_one_that_could_not_run() -> None:
+    outcome = drive(run(series(np.full((3, 4, 4), 5)), MODEL), model_of((16, 16, 16))[1].infer)
+    many = tuple(f"one of very many warnings {number}" for number in range(300_000))
+    outcome = dataclasses.replace(outcome, warnings=many)
+    answer = answers.completed(TASK, TASK.series[0], MODEL, outcome, (), STAGES, "node-1", NOW)
+    check_contract(answer)
+    (_, _, result), (_, _, moved) = answer.events
+    assert isinstance(result, InferenceResult)
+    assert isinstance(moved, TaskStatus)
+    assert (result.outcome, moved.state) == (ResultOutcome.COULD_NOT_RUN, TaskState.FAILED)
+    assert "thresholds" in (result.reason or "")
+    assert isinstance(answer.error, InvalidInput)
+
+
 def test_the_same_task_is_answered_under_the_same_ids() -> None:
     one, other = completed(1), completed(1)
     assert [event.event_id for _, _, event in one.events] == [event.event_id for _, _, event in other.events]  # type: ignore[union-attr] # none of these is a changelog record
