@@ -1,30 +1,19 @@
-"""What librdkafka reports → our log, without its flood while a broker is away."""
+"""What librdkafka reports → our log, without its flood while a broker is away: up to twenty attempts a second."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
-
-class _OncePerMinute(logging.Filter):
-    """Lets one line of each kind (librdkafka's facility and client) through per minute.
-
-    While a broker is away librdkafka reports every attempt to connect, up to twenty a second.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        kind = record.getMessage().partition("]")[0]
-        if record.created - self._last.get(kind, float("-inf")) < 60:
-            return False
-        self._last[kind] = record.created
-        return True
+from producers.once_per_minute import OncePerMinute
 
 
-_once_per_minute: Final = _OncePerMinute()
+def _facility_and_client(record: logging.LogRecord) -> str:
+    """Part of a report before its details."""
+    return record.getMessage().partition("]")[0]
+
+
+_once_per_minute: Final = OncePerMinute(_facility_and_client)
 
 
 def client_log() -> logging.Logger:

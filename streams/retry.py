@@ -56,7 +56,7 @@ class RetryScheduler:
         while self._held and self._held[0][0] <= at.monotonic:
             _, _, task, trace = self._held.pop(0)
             outputs.append(Output(TASK_TOPICS[task.priority], task.study_instance_uid, task, trace))
-            outputs.append(Output(Topic.STATUS, task.task_id, queued(task, at), trace))
+            outputs.append(Output(Topic.STATUS, task.task_id, queued(task, at.utc), trace))
         return outputs
 
     def changes(self, at: Instant) -> list[Change]:  # noqa: ARG002 - no changelog: what waits is read again

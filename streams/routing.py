@@ -7,7 +7,7 @@ study for which nothing runs leads to an audit event, too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from schemas import ids
@@ -105,7 +105,7 @@ class Router:
         )
         uid = ready.study_instance_uid
         outputs = [Output(TASK_TOPICS[task.priority], uid, task) for task in tasks]
-        outputs += [Output(Topic.STATUS, task.task_id, queued(task, at)) for task in tasks]
+        outputs += [Output(Topic.STATUS, task.task_id, queued(task, at.utc)) for task in tasks]
         outputs += [Output(Topic.ELIGIBILITY, uid, verdict) for verdict in verdicts]
         if not references and ready.complete:
             outputs.append(Output(Topic.AUDIT, self.site, self._not_routed(ready, at)))
@@ -218,11 +218,11 @@ def facts_of(ready: StudyReady) -> Facts:
     )
 
 
-def queued(task: InferenceTask, at: Instant) -> TaskStatus:
+def queued(task: InferenceTask, now: datetime) -> TaskStatus:
     """Status of a task that has been put on its priority topic."""
     return TaskStatus(
         event_id=ids.event_id("task-status", task.task_id, task.attempt, TaskState.QUEUED.value),
-        occurred_at=at.utc,
+        occurred_at=now,
         task_id=task.task_id,
         study_instance_uid=task.study_instance_uid,
         revision=task.revision,

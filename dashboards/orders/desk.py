@@ -17,7 +17,7 @@ from dashboards.live.records import StudyView, TaskView
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from dashboards.orders.checks import check_model
-from dashboards.orders.making import Terms, queued, task_of
+from dashboards.orders.making import Terms, task_of
 from dashboards.orders.once import Once, Output
 from dashboards.orders.order import Order, Refused
 from dashboards.orders.site import Site
@@ -25,6 +25,7 @@ from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import CommandKind, Event, StudyReady, TaskCommand
 from schemas.ids import event_id
 from schemas.topics import TASK_TOPICS, Priority, Topic
+from streams.routing import queued
 
 _RETRY_S: Final = 5
 
@@ -112,7 +113,7 @@ class Desk:
         try:
             ready = self._ready(study)
             task = task_of(order, ready, terms, request, request_key, self._now())
-            status = queued(task)
+            status = queued(task, task.occurred_at)
             outputs: list[Output] = [
                 (TASK_TOPICS[task.priority], task.study_instance_uid, task),
                 (Topic.STATUS, task.task_id, status),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from dashboards.orders.order import Order, Refused
 from schemas import ids
-from schemas.events import InferenceTask, SeriesContent, StudyReady, TaskState, TaskStatus
+from schemas.events import InferenceTask, SeriesContent, StudyReady
 from schemas.topics import Priority
 from streams.sop_classes import is_image
 
@@ -107,21 +107,3 @@ def _series(order: Order, ready: StudyReady) -> tuple[SeriesContent, ...]:
     if not images:
         raise Refused(422, "none of the series has images that a model could look at: name another series")
     return images
-
-
-def queued(task: InferenceTask) -> TaskStatus:
-    """First status of a task."""
-    return TaskStatus(
-        event_id=ids.event_id("task-status", task.task_id, task.attempt, TaskState.QUEUED.value),
-        occurred_at=task.occurred_at,
-        task_id=task.task_id,
-        study_instance_uid=task.study_instance_uid,
-        revision=task.revision,
-        model_name=task.model_name,
-        priority=task.priority,
-        state=TaskState.QUEUED,
-        progress=0,
-        attempt=task.attempt,
-        created_at=task.created_at,
-        deadline=task.deadline,
-    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from streams.findings.quiet import OncePerMinute, quieten
+from producers.once_per_minute import OncePerMinute
+from streams.findings.quiet import quieten
 
 
 def record(name: str, text: str, at_s: float, *arguments: object) -> logging.LogRecord:
