@@ -16,7 +16,8 @@ class AssemblyState:
     ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
     ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there. ``priority`` is as
     decided last, ``tasks`` are those of the last revision, ``order_status`` is what they were told of the order.
-    ``partial_content`` is that of the last revision, if it had only the complete series of the study.
+    ``partial_content`` is that of the last revision, if it had only the complete series of the study;
+    ``lacks_context`` says that a model did not run only because consent or age is not known.
     """
 
     study_instance_uid: str
@@ -47,6 +48,9 @@ class AssemblyState:
     order_status: str | None = None
     partial_content: str | None = None
     geometry: tuple[SeriesGeometry, ...] = ()
+    accession_issuer: str | None = None
+    study_date_time: str | None = None
+    lacks_context: bool = False
 
 
 @dataclass(frozen=True)

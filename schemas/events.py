@@ -124,6 +124,8 @@ class InstanceStored:
     says that it took the place of other content under the same SOP Instance UID. ``patient_key`` is a keyed hash,
     never the identifier; ``image_type`` is (0008,0008) joined by backslashes; orientation and position are those
     of (0020,0037) and (0020,0032), in mm; ``quality_control`` marks a phantom or a calibration.
+    ``study_date_time`` is Study Date and, where it is there, Time as YYYYMMDD[HHMMSS], on the clock of whoever
+    made the images; ``accession_issuer`` who issued the accession number, where the images say so (0008,0051).
     """
 
     event_id: str
@@ -158,6 +160,8 @@ class InstanceStored:
     has_contrast: bool | None = None
     number_of_frames: int | None = None
     quality_control: bool = False
+    accession_issuer: str | None = None
+    study_date_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,8 @@ class StudyReady:
     patient_age_years: float | None = None
     quality_control: bool = False
     complete: bool = True
+    accession_issuer: str | None = None
+    study_date_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,7 @@ class ClinicalContext:
 
     ``worklist`` is what modalities ask for, if the order is scheduled. ``order_status`` is active, held, cancelled
     or completed; ``consent`` granted or refused; ``merged_keys`` are keys that this patient had before a merge.
+    ``accession_issuer`` is who issued the accession number, where that was said or agreed on.
     """
 
     event_id: str
@@ -229,6 +236,7 @@ class ClinicalContext:
     patient_age_years: float | None = None
     patient_location: str | None = None
     merged_keys: tuple[str, ...] = ()
+    accession_issuer: str | None = None
 
 
 @dataclass(frozen=True)

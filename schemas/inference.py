@@ -58,6 +58,7 @@ class InferenceTask:
     partial: bool = False
     request_key: str | None = None
     request_digest: str | None = None
+    study_date_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class TaskCommand:
     """Whoever holds the task obeys; one that is finished stays so.
 
     ``actor`` is an account or process, never free text; ``priority``, its reason, ``rule_revision`` and
-    ``deadline`` are those of an upgrade.
+    ``deadline`` are those of an upgrade. With ``unless_begun`` a cancel lets go on what is computed already.
     """
 
     event_id: str
@@ -100,6 +101,7 @@ class TaskCommand:
     priority_reason: str | None = None
     rule_revision: str | None = None
     deadline: datetime | None = None
+    unless_begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,3 +157,4 @@ class PriorResult:
     previous: PriorReference | None = None
     previous_values: tuple[PriorValue, ...] = ()
     earlier_studies: tuple[str, ...] = ()
+    study_date_time: str | None = None

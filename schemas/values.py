@@ -270,6 +270,7 @@ class TaskReference:
     priority: Priority
     created_at: datetime
     content: str | None = None
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,7 @@ class PriorReference:
     result_id: str
     study_instance_uid: str
     occurred_at: datetime
+    study_date_time: str | None = None
 
 
 @dataclass(frozen=True)
