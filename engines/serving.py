@@ -2,21 +2,26 @@
 
 A folder that is dropped in or a new ``rollout.json`` is taken up by :meth:`Serving.reload`. Guarantee: only a
 version that passed its own validation here is ever chosen; where the serving one did not, the previous one serves
-and the state of the other says why.
+and the state of the other says why. What no longer serves is closed when the last task that uses it has ended.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from engines.in_use import InUse
 from engines.model import Model
 from engines.records import Records
-from engines.repository import EngineFactory, load_version, names, read_info, versions
-from engines.rollout import FILE, Rollout, is_canary, read_rollout
+from engines.repository import EngineFactory, load_version, names, versions
+from engines.rollout import Rollout, is_canary, read_rollout
+from engines.slot import Slot, refuse_second_of_a_name, stamps_of, titles_of, unchanged
 from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import ModelState, VersionState
 from schemas.logs import fields
@@ -25,9 +30,6 @@ log = logging.getLogger(__name__)
 
 _NO_DIGEST: Final = ""
 
-#: Path below the model's folder, size, time of change.
-_Stamp = tuple[str, int, int]
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -35,37 +37,6 @@ class Choice:
 
     model: Model
     role: VersionState
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """One model folder as it was read; ``away`` and ``barred`` are refused for now.
-
-    The server of the first was away; the second the rollout or another version stood in the way of. Neither is
-    remembered once something changes.
-    """
-
-    stamps: frozenset[_Stamp]
-    numbers: tuple[int, ...] = ()
-    rollout: Rollout | None = None
-    serving: int | None = None
-    loaded: dict[int, Model] = field(default_factory=dict)
-    refused: dict[int, str] = field(default_factory=dict)
-    away: set[int] = field(default_factory=set)
-    barred: set[int] = field(default_factory=set)
-    titles: dict[int, tuple[str, str]] = field(default_factory=dict)
-
-    def role(self, number: int) -> VersionState:
-        if number in self.refused:
-            return VersionState.REFUSED
-        if number == self.serving:
-            return VersionState.SERVING
-        rollout = self.rollout
-        if rollout is not None and rollout.canary is not None and number == rollout.canary.version:
-            return VersionState.CANARY
-        if rollout is not None and number in rollout.shadow:
-            return VersionState.SHADOW
-        return VersionState.STANDBY
 
 
 class Serving:
@@ -85,8 +56,12 @@ class Serving:
         self._root = root
         self._engine_of = engine_of
         self._records = records
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
+        self._in_use = InUse()
+        # one load at a time: it needs memory and cores that tasks need too
         self._reloading = threading.Lock()
+        self._loading: dict[tuple[str, int], Future[None]] = {}
+        self._asking = threading.Lock()
 
     def names(self) -> tuple[str, ...]:
         """Models of the repository."""
@@ -94,6 +69,8 @@ class Serving:
 
     def choose(self, task_id: str, model_name: str, pinned_version: str | None = None) -> Choice:
         """The version that answers a task; the same task gets the same one until the rollout changes.
+
+        Nothing is loaded for it (:meth:`load`), and who runs it takes it (:meth:`take`).
 
         Parameters
         ----------
@@ -117,7 +94,7 @@ class Serving:
                 f"no model is called {model_name!r}: this node has {', '.join(sorted(self._slots)) or 'none'}"
             )
         if pinned_version is not None:
-            return self._pinned(model_name, slot, pinned_version)
+            return _pinned(model_name, slot, pinned_version)
         canary = slot.rollout.canary if slot.rollout is not None else None
         if canary is not None and canary.version in slot.loaded and is_canary(task_id, canary.share):
             return Choice(slot.loaded[canary.version], VersionState.CANARY)
@@ -127,6 +104,43 @@ class Serving:
                 f"no version of {model_name} can serve on this node ({reasons or 'none was promoted yet'})"
             )
         return Choice(slot.loaded[slot.serving], VersionState.SERVING)
+
+    def load(self, model_name: str, pinned_version: str | None) -> Future[None] | None:
+        """Begin to load the version on standby that a task names, in a thread of its own.
+
+        Returns
+        -------
+        Future
+            Done when :meth:`take` gives the version, or says why it cannot; ``None`` when it does so now.
+        """
+        slot = self._slots.get(model_name)
+        number = slot.number_of(pinned_version) if slot is not None and pinned_version is not None else None
+        if slot is None or number is None or not _to_load(slot, number):
+            return None
+        with self._asking:
+            known = self._loading.get((model_name, number))
+            if known is not None:
+                return known
+            loading = self._loading[model_name, number] = Future[None]()
+        work = threading.Thread(
+            target=self._load, args=(model_name, number, loading), name=f"load-{model_name}", daemon=True
+        )
+        work.start()
+        return loading
+
+    @contextmanager
+    def take(self, task_id: str, model_name: str, pinned_version: str | None = None) -> Iterator[Choice]:
+        """As :meth:`choose`; the model is not closed before this is left."""
+        while True:
+            choice = self.choose(task_id, model_name, pinned_version)
+            with self.using(choice.model) as is_open:
+                if is_open:  # else it was replaced this moment, and there is another choice
+                    yield choice
+                    return
+
+    def using(self, model: Model) -> AbstractContextManager[bool]:
+        """Keep a model of :meth:`shadows` open meanwhile; false where it was closed already."""
+        return self._in_use.using(model)
 
     def shadows(self, model_name: str) -> tuple[Model, ...]:
         """Versions that run unseen beside the one that answers."""
@@ -162,23 +176,41 @@ class Serving:
                 present = names(self._root)
             except ConfigurationError:
                 present = []
-            slots = {name: self._slot(name, before.get(name)) for name in present}
-            self._slots = slots
+            try:
+                slots = {name: self._slot(name, before.get(name)) for name in present}
+                self._slots = slots
+            finally:
+                self._close_replaced()
             return slots.keys() != before.keys() or any(slots[name] is not before[name] for name in slots)
 
-    def _slot(self, name: str, before: _Slot | None) -> _Slot:
+    def _load(self, name: str, number: int, loading: Future[None]) -> None:
+        try:
+            with self._reloading:
+                slot = self._slots.get(name)  # another one, where the repository changed meanwhile
+                if slot is not None and number in slot.numbers:
+                    # it stays until the repository changes
+                    self._ready(self._root / name, slot, number)
+        finally:
+            with self._asking:
+                del self._loading[name, number]
+            loading.set_result(None)
+
+    def _close_replaced(self) -> None:
+        self._in_use.keep_only(model for slot in self._slots.values() for model in slot.loaded.values())
+
+    def _slot(self, name: str, before: Slot | None) -> Slot:
         folder = self._root / name
-        stamps = _stamps(folder)
+        stamps = stamps_of(folder)
         if before is not None and before.stamps == stamps:
             return self._again(folder, before)
         try:
             numbers = versions(folder)
         except (ConfigurationError, OSError) as error:
             log.warning("model refused", extra=fields(model=name, reason=str(error)))
-            return _Slot(stamps, refused={0: str(error)})
-        slot = _Slot(stamps, numbers, titles=_titles(folder, numbers))
+            return Slot(stamps, refused={0: str(error)})
+        slot = Slot(stamps, numbers, titles=titles_of(folder, numbers))
         for number in numbers:
-            if before is not None and _unchanged(number, before.stamps, stamps):
+            if before is not None and unchanged(number, before.stamps, stamps):
                 slot.loaded.update({number: before.loaded[number]} if number in before.loaded else {})
                 if number in before.refused and number not in before.away | before.barred:
                     slot.refused[number] = before.refused[number]
@@ -188,7 +220,7 @@ class Serving:
             return _with_unreadable_rollout(name, slot, before, str(error))
         return self._filled(folder, slot, rollout)
 
-    def _again(self, folder: Path, before: _Slot) -> _Slot:
+    def _again(self, folder: Path, before: Slot) -> Slot:
         """What could not be loaded while a server was away, tried again; the same slot where nothing changes."""
         wanted = before.rollout.serving if before.rollout is not None else None
         # a task that named the version may have loaded it meanwhile
@@ -199,8 +231,8 @@ class Serving:
         filled = self._filled(folder, slot, before.rollout)
         return before if (filled.away, filled.serving) == (before.away, before.serving) else filled
 
-    def _filled(self, folder: Path, slot: _Slot, rollout: Rollout) -> _Slot:
-        _refuse_second_of_a_name(slot)
+    def _filled(self, folder: Path, slot: Slot, rollout: Rollout) -> Slot:
+        refuse_second_of_a_name(slot)
         serving = next(
             (
                 number
@@ -217,14 +249,12 @@ class Serving:
         loaded = {number: model for number, model in slot.loaded.items() if number in kept}
         return replace(slot, rollout=rollout, serving=serving, loaded=loaded)
 
-    def _ready(self, folder: Path, slot: _Slot, number: int) -> bool:
+    def _ready(self, folder: Path, slot: Slot, number: int) -> bool:
         """Whether a version may serve, once it has been loaded."""
-        if number in slot.loaded:
-            return True
-        if number in slot.refused and number not in slot.away:
-            return False
+        if not _to_load(slot, number):
+            return number in slot.loaded
         try:
-            slot.loaded[number] = load_version(folder, number, self._engine_of, self._records)
+            model = load_version(folder, number, self._engine_of, self._records)
         except Exception as error:  # noqa: BLE001 - whatever a foreign graph does, the other models go on
             reason = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
             if slot.refused.get(number) != reason:  # a server that stays away is told of once
@@ -235,26 +265,28 @@ class Serving:
             else:
                 slot.away.discard(number)
             return False
+        self._in_use.add(model)
+        slot.loaded[number] = model
         slot.refused.pop(number, None)
         slot.away.discard(number)
         log.info("model ready", extra=fields(model=folder.name, version=number))
         return True
 
-    def _pinned(self, name: str, slot: _Slot, version: str) -> Choice:
-        number = next((number for number in slot.numbers if slot.titles.get(number, ("",))[0] == version), None)
-        if number is None and version.isdecimal() and int(version) in slot.numbers:
-            number = int(version)
-        if number is None:
-            known = ", ".join(slot.titles.get(number, (str(number),))[0] for number in slot.numbers)
-            raise InvalidMessage(f"model {name} has no version {version!r}: there are {known or 'none'}")
-        if number not in slot.loaded:  # one that is there does not wait until a reload has validated another
-            with self._reloading:
-                # a version on standby is loaded for the first task that asks for it, and stays until a change
-                if not self._ready(self._root / name, slot, number):
-                    raise TransientFailure(
-                        f"version {version} of {name} cannot serve on this node ({slot.refused[number]})"
-                    )
-        return Choice(slot.loaded[number], slot.role(number))
+
+def _pinned(name: str, slot: Slot, version: str) -> Choice:
+    number = slot.number_of(version)
+    if number is None:
+        known = ", ".join(slot.titles.get(number, (str(number),))[0] for number in slot.numbers)
+        raise InvalidMessage(f"model {name} has no version {version!r}: there are {known or 'none'}")
+    if number not in slot.loaded:
+        reason = slot.refused.get(number, "the repository changed while it was loaded")
+        raise TransientFailure(f"version {version} of {name} cannot serve on this node ({reason})")
+    return Choice(slot.loaded[number], slot.role(number))
+
+
+def _to_load(slot: Slot, number: int) -> bool:
+    """Whether a version that is not loaded may be, for all that is known."""
+    return number not in slot.loaded and (number not in slot.refused or number in slot.away)
 
 
 def open_repository(root: Path, engine_of: EngineFactory, records: Path | None = None) -> Serving:
@@ -284,55 +316,10 @@ def open_repository(root: Path, engine_of: EngineFactory, records: Path | None =
     return serving
 
 
-def _stamps(folder: Path) -> frozenset[_Stamp]:
-    found = set()
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and not path.name.startswith("."):
-                status = path.stat()
-                found.add((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
-        except OSError:
-            continue  # replaced this moment: the next look sees the new one
-    return frozenset(found)
-
-
-def _unchanged(number: int, before: frozenset[_Stamp], now: frozenset[_Stamp]) -> bool:
-    """Whether no file that the version depends on changed."""
-    return all(
-        stamp[0] == FILE or ((top := stamp[0].split("/", 1)[0]).isdecimal() and top != str(number))
-        for stamp in before ^ now
-    )
-
-
-def _titles(folder: Path, numbers: tuple[int, ...]) -> dict[int, tuple[str, str]]:
-    found = {}
-    for number in numbers:
-        try:
-            info = read_info(folder, number)
-        except ConfigurationError:
-            continue  # loading it says why
-        found[number] = (info.version, info.sha256)
-    return found
-
-
-def _refuse_second_of_a_name(slot: _Slot) -> None:
-    """Results name a version by its title, so two of one title cannot both be told from it."""
-    first: dict[str, int] = {}
-    for number, (title, _) in sorted(slot.titles.items()):
-        other = first.setdefault(title, number)
-        if other != number:
-            slot.loaded.pop(number, None)
-            slot.barred.add(number)
-            slot.refused[number] = (
-                f"versions {other} and {number} are both called {title}: "
-                f"give {number} a model_info.json of its own with another version"
-            )
-
-
-def _with_unreadable_rollout(name: str, slot: _Slot, before: _Slot | None, problem: str) -> _Slot:
+def _with_unreadable_rollout(name: str, slot: Slot, before: Slot | None, problem: str) -> Slot:
     """What served goes on where it can; of a model that is new nothing is guessed."""
     log.warning("rollout not understood", extra=fields(model=name, reason=problem))
     if before is not None and before.serving in slot.loaded:
         return replace(slot, rollout=before.rollout, serving=before.serving)
     refused = dict.fromkeys(slot.numbers, problem)
-    return _Slot(slot.stamps, slot.numbers, refused=refused, barred=set(refused), titles=slot.titles)
+    return Slot(slot.stamps, slot.numbers, refused=refused, barred=set(refused), titles=slot.titles)

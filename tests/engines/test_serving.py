@@ -35,7 +35,11 @@ def reason(serving: Serving, version: str) -> str:
 
 
 def version_of(serving: Serving, task_id: str = "task", pinned: str | None = None) -> str:
-    return serving.choose(task_id, NAME, pinned).model.info.version
+    loading = serving.load(NAME, pinned)
+    if loading is not None:
+        loading.result(60)
+    with serving.take(task_id, NAME, pinned) as choice:
+        return choice.model.info.version
 
 
 def test_the_released_repository_serves() -> None:
@@ -87,6 +91,7 @@ def test_a_pinned_version_answers_by_its_title_or_number(tmp_path: Path) -> None
     add_version(tmp_path, 1)
     add_version(tmp_path, 2)
     serving = opened(tmp_path)
+    assert version_of(serving, pinned="1.0") == "1.0"
     assert serving.choose("task", NAME, "1.0").role is STANDBY
     assert version_of(serving, pinned="1") == "1.0"
     assert serving.choose("task", NAME, "2.0").role is SERVING

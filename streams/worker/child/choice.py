@@ -14,8 +14,10 @@ from typing import Final
 from engines.base import Tensors
 from streams.worker.child.held import Held, Place
 
-#: Seconds for which an emergency that waits for the network keeps everything free for itself.
+#: Seconds for which an emergency that waits for others keeps everything free for itself.
 KEPT_FREE_S: Final = 10.0
+#: Where it waits for the network, or for its version to be loaded.
+_WAITING: Final = frozenset({Place.NETWORK, Place.ELSEWHERE})
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ def allowed(held: Sequence[Held], now: float) -> list[Held]:
 
 
 def frees_at(held: Iterable[Held], now: float) -> float | None:
-    """Seconds until an emergency that waits for the network gives way; ``None`` without one."""
-    kept = [entry for entry in held if _keeps_free(entry, now) and entry.place is Place.NETWORK]
+    """Seconds until an emergency that waits for others gives way; ``None`` without one."""
+    kept = [entry for entry in held if _keeps_free(entry, now) and entry.place in _WAITING]
     return min((entry.moved_at + KEPT_FREE_S - now for entry in kept), default=None)
 
 
 def _keeps_free(entry: Held, now: float) -> bool:
-    return entry.emergency and (entry.place is not Place.NETWORK or now - entry.moved_at < KEPT_FREE_S)
+    return entry.emergency and (entry.place not in _WAITING or now - entry.moved_at < KEPT_FREE_S)
 
 
 def next_for_thread(held: Sequence[Held], place: Place, limits: Limits, now: float) -> Held | None:

@@ -29,6 +29,8 @@ class Place(Enum):
     HAND = "hand"
     #: The engine.
     ENGINE = "engine"
+    #: Nobody here: what it waits for is done elsewhere.
+    ELSEWHERE = "elsewhere"
 
 
 @dataclass(eq=False)

@@ -21,7 +21,7 @@ from streams.worker.answers import Answer
 from streams.worker.child import choice
 from streams.worker.child.batches import Batches
 from streams.worker.child.held import Held, Place, StepsOf, expected_bytes
-from streams.worker.child.steps import Compute, Request, Transfer
+from streams.worker.child.steps import Compute, Request, Transfer, Wait
 from streams.worker.protocol import Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
 
 log = logging.getLogger(__name__)
@@ -193,6 +193,8 @@ class Scheduler:
             except Exception as error:
                 log.exception("unexpected error in a task", extra=fields(task_id=held.name[0]))
                 return self._finish(held, Ended(held.name, self._unexpected(held.begin.task, error)))
+            if isinstance(step, Wait):
+                return self._wait(held, step)
             with self._changed:
                 if isinstance(step, Advanced):
                     self._tell(held, step)
@@ -202,6 +204,18 @@ class Scheduler:
                 # after each step somebody more urgent may be waiting for this thread
                 if held.abandoned or following is not place or self._closed or self._displaced(held):
                     return self._put_down(held, following)
+
+    def _wait(self, held: Held, step: Wait) -> None:
+        with self._changed:
+            held.begun = False  # it takes nobody's place meanwhile
+            self._put_down(held, Place.ELSEWHERE)
+        step.until.add_done_callback(lambda _: self._go_on(held))
+
+    def _go_on(self, held: Held) -> None:
+        with self._changed:
+            held.place = Place.NETWORK
+            held.moved_at = self._clock()
+            self._changed.notify_all()
 
     def _say_computing(self) -> None:
         """Name the tasks whose arithmetic is under way, decoders of images included, before a step begins."""

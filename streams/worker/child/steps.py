@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,5 +40,12 @@ class Compute:
     holds_bytes: int | None = None
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What follows needs what somebody else does; until then no thread is held, and no image yet."""
+
+    until: Future[None]
+
+
 #: One task, from its beginning to its answer.
-Steps = Generator[Advanced | Request | Transfer | Compute, Tensors | None, Answer]
+Steps = Generator[Advanced | Request | Transfer | Compute | Wait, Tensors | None, Answer]

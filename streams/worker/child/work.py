@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Generator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -26,7 +28,7 @@ from streams.clock import Clock
 from streams.worker import answers
 from streams.worker.answers import Answer
 from streams.worker.child.images import Images, bytes_of, packed
-from streams.worker.child.steps import Compute, Request, Steps, Transfer
+from streams.worker.child.steps import Compute, Request, Steps, Transfer, Wait
 from streams.worker.protocol import Begin
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,20 @@ class Models(Protocol):
 
     def choose(self, task_id: str, model_name: str, pinned_version: str | None = None) -> Chosen:
         """The version that answers a task."""
+        ...
+
+    def load(self, model_name: str, pinned_version: str | None) -> Future[None] | None:
+        """Begin to load what a task names, if it is not loaded; done when it may be taken."""
+        ...
+
+    def take(
+        self, task_id: str, model_name: str, pinned_version: str | None = None
+    ) -> AbstractContextManager[Chosen]:
+        """The version that answers a task, kept open until the task ends."""
+        ...
+
+    def using(self, model: Model) -> AbstractContextManager[bool]:
+        """Keep a shadow open; false where it was closed already."""
         ...
 
     def shadows(self, model_name: str) -> tuple[Model, ...]:
@@ -99,13 +115,20 @@ class Tasks:
             The gateway that holds the images is away: run the task again when it is back.
         """
         task = begin.task
+        loading = self._models.load(task.model_name, task.model_version)
+        if loading is not None:
+            yield Wait(loading)
         try:
-            model = self._models.choose(task.task_id, task.model_name, task.model_version).model
+            with self._models.take(task.task_id, task.model_name, task.model_version) as chosen:
+                return (yield from self._answered(begin, chosen.model))
         except InvalidMessage as error:
             return answers.dead_letter(task, error, self._node, self._now())
         except TransientFailure as error:
             return answers.failed_for_now(task, None, error, self._node, self._now())
-        identity, limitations = model.identity(), model.metadata.limitations
+
+    def _answered(self, begin: Begin, model: Model) -> Steps:
+        """The answer of a model, whatever is wrong with the images or with it."""
+        task, identity, limitations = begin.task, model.identity(), model.metadata.limitations
         try:
             return (yield from self._run(begin, model))
         except (InvalidMessage, PermanentRejection) as error:
@@ -130,7 +153,10 @@ class Tasks:
         if task.priority is not Priority.P1_EMERGENCY and not begin.alone:
             for shadow in self._models.shadows(task.model_name):
                 yield Compute()
-                said = yield from self._shadowed(task, shadow, pipeline.run(images, shadow, task.parameters))
+                with self._models.using(shadow) as is_open:
+                    if not is_open:
+                        continue  # replaced meanwhile: nobody watches it any more
+                    said = yield from self._shadowed(task, shadow, pipeline.run(images, shadow, task.parameters))
                 answer = answers.with_shadow(answer, task, series, shadow, said, self._node, self._now())
         return answer
 

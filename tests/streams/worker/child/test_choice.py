@@ -19,7 +19,7 @@ from streams.worker.child.held import Held, Place
 from streams.worker.child.steps import Request
 from tests.streams.worker.child.works import P1, P2, P3, P4, RowEngine, array, held, model
 
-NETWORK, HAND, ENGINE = Place
+NETWORK, HAND, ENGINE, ELSEWHERE = Place
 LIMITS = Limits()
 
 
@@ -51,8 +51,11 @@ def test_nothing_of_a_lower_class_begins_a_step_while_an_emergency_is_under_way(
     assert frees_at([routine, urgent], 1) == KEPT_FREE_S - 1
 
 
-def test_an_emergency_whose_images_do_not_come_gives_way_but_not_one_that_computes() -> None:
-    routine, urgent = ready(1, P4), held(2, P1, running=True)
+@pytest.mark.parametrize("place", [NETWORK, ELSEWHERE])
+def test_an_emergency_whose_images_or_version_do_not_come_gives_way_but_not_one_that_computes(
+    place: Place,
+) -> None:
+    routine, urgent = ready(1, P4), held(2, P1, running=True, place=place)
     assert first_for_engine([routine, urgent], KEPT_FREE_S) is routine
     assert frees_at([routine, urgent], KEPT_FREE_S) is None
     urgent.place = HAND

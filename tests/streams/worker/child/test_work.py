@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,16 @@ class Held:
         self.model = model_of((16, 16, 16))[0]
         self._shadows = shadows
         self._error = error
+
+    def load(self, model_name: str, pinned_version: str | None) -> None:
+        return None
+
+    def using(self, model: Model) -> AbstractContextManager[bool]:
+        return nullcontext(enter_result=True)
+
+    @contextmanager
+    def take(self, task_id: str, model_name: str, pinned_version: str | None = None) -> Iterator[Any]:
+        yield self.choose(task_id, model_name, pinned_version)
 
     def choose(self, task_id: str, model_name: str, pinned_version: str | None = None) -> Any:
         if self._error is not None:
