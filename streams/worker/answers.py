@@ -42,6 +42,10 @@ PROGRESS: Final = {
     TaskState.COMPLETED: 100,
 }
 
+#: Stands for what is not known of a model that is not there; FHIR takes no empty text.
+_UNKNOWN: Final = "unknown"
+_NO_DIGEST: Final = "0" * 64
+
 #: Largest result that Kafka takes with its headers and framing; a larger one could never be written.
 LARGEST_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - 64 * 1024
 
@@ -162,18 +166,24 @@ def with_shadow(
 
 def could_not_run(
     task: InferenceTask,
-    model: ModelIdentity,
+    model: ModelIdentity | None,
     error: ScanstreamError,
     node: str,
     now: datetime,
     limitations: str | None = None,
 ) -> Answer:
-    """The model can never run on this study: a result that says why, status ``failed``."""
+    """The model can never run on this study: a result that says why, status ``failed``.
+
+    ``model`` is none where there is no such model or version, or none that can serve: the result names what was
+    asked for.
+    """
     series = task.series[0].series_instance_uid if task.series else ""
+    named, could_not = model or _asked_for(task), ResultOutcome.COULD_NOT_RUN
     result = dataclasses.replace(
-        _result(task, model, limitations, series, ResultOutcome.COULD_NOT_RUN, node, now), reason=str(error)
+        _result(task, named, limitations, series, could_not, node, now), reason=str(error)
     )
-    moved = status(task, TaskState.FAILED, node, now, str(error), model_version=model.version)
+    version = model.version if model is not None else None
+    moved = status(task, TaskState.FAILED, node, now, str(error), model_version=version)
     return Answer(
         ResultOutcome.COULD_NOT_RUN.value,
         ((Topic.RESULTS, task.study_instance_uid, result), (Topic.STATUS, task.task_id, moved)),
@@ -191,11 +201,9 @@ def failed_for_now(
 ) -> Answer:
     """Try again later, not here if it can be helped; after the last attempt the task has failed.
 
-    ``model`` is none where no version of it can serve: then there is no result that could name one.
+    ``model`` is none where no version of it can serve.
     """
     if task.attempt > len(RETRY_DELAYS_S):
-        if model is None:
-            return dead_letter(task, error, node, now)
         return could_not_run(task, model, error, node, now, limitations)
     not_before = now + timedelta(seconds=RETRY_DELAYS_S[task.attempt - 1])
     following = dataclasses.replace(
@@ -211,10 +219,11 @@ def failed_for_now(
     return Answer("retry", ((Topic.STATUS, task.task_id, moved),), retry=following, error=error)
 
 
-def dead_letter(task: InferenceTask, error: ScanstreamError, node: str, now: datetime) -> Answer:
-    """Nobody here can even say which model was meant: dead-letter topic and status ``failed``."""
-    moved = status(task, TaskState.FAILED, node, now, str(error))
-    return Answer("dead_letter", ((Topic.STATUS, task.task_id, moved),), error=error, dead_letter=True)
+def _asked_for(task: InferenceTask) -> ModelIdentity:
+    version = task.model_version or _UNKNOWN
+    # ids are made of parts that hold no such bar, and this name is anybody's
+    uid = ids.dicom_uid("device", *(part.replace("|", "/") for part in (task.model_name, version, _NO_DIGEST)))
+    return ModelIdentity(task.model_name or _UNKNOWN, version, _NO_DIGEST, _UNKNOWN, uid, _UNKNOWN)
 
 
 def _ran(

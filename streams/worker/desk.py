@@ -360,10 +360,7 @@ class Desk:
         self._take_back(job)
         error = DestinationUnavailable(f"given up after {ends.isoformat(timespec='seconds')}: {reason}")
         identity = self._around.identity(job.task.model_name)
-        if identity is None:
-            answer = answers.dead_letter(job.task, error, self._node, now.utc)
-        else:
-            answer = answers.could_not_run(job.task, identity, error, self._node, now.utc)
+        answer = answers.could_not_run(job.task, identity, error, self._node, now.utc)
         self._finish(job, answer, now)
         return True
 

@@ -122,7 +122,7 @@ class Tasks:
             with self._models.take(task.task_id, task.model_name, task.model_version) as chosen:
                 return (yield from self._answered(begin, chosen.model))
         except InvalidMessage as error:
-            return answers.dead_letter(task, error, self._node, self._now())
+            return answers.could_not_run(task, None, error, self._node, self._now())
         except TransientFailure as error:
             return answers.failed_for_now(task, None, error, self._node, self._now())
 

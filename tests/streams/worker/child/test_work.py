@@ -16,6 +16,7 @@ from pydicom import Dataset
 from engines.model import Model
 from engines.steps import Advanced
 from producers.artifacts import unpack_mask
+from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, OutOfMemory, ScanstreamError, TransientFailure
 from schemas.events import Artifact, InferenceResult, ResultOutcome, TaskState, TaskStatus
 from schemas.topics import Priority, Topic
@@ -155,23 +156,35 @@ def test_each_error_has_its_answer() -> None:
         run(Shelf(IMAGES, DestinationUnavailable("away")))
 
 
-def test_a_model_or_version_that_nobody_knows_is_set_aside_and_said() -> None:
-    for changes in ({"model_name": "other"}, {"model_version": "9"}):
-        answer, steps = run(Shelf(IMAGES), **changes)
-        assert (answer.dead_letter, steps) == (True, [])
-        ((_, _, status),) = answer.events
-        assert isinstance(status, TaskStatus)
-        assert status.state is TaskState.FAILED
-        assert status.model_version == changes.get("model_version")
+@pytest.mark.parametrize(
+    ("asked", "name", "version"),
+    [({"model_name": "other|one"}, "other|one", "unknown"), ({"model_version": "9"}, MODEL, "9")],
+    ids=["model", "version"],
+)
+def test_a_model_or_version_that_nobody_knows_is_a_result_that_says_so(
+    asked: dict[str, str], name: str, version: str
+) -> None:
+    answer, steps = run(Shelf(IMAGES), callback_url="http://site/callback", **asked)  # type: ignore[arg-type] # changes of the task
+    assert (answer.dead_letter, answer.retry, steps) == (False, None, [])
+    result, status = result_of(answer), answer.events[1][2]
+    assert result.outcome is ResultOutcome.COULD_NOT_RUN
+    assert (result.model.name, result.model.version, result.model.sha256) == (name, version, "0" * 64)
+    assert "no model is called" in (result.reason or "")
+    assert result.callback_url, "whoever asked is told"
+    assert isinstance(status, TaskStatus)
+    assert (status.state, status.reason) == (TaskState.FAILED, result.reason)
+    assert status.model_version == asked.get("model_version")
+    assert Codec().decode(Codec().encode(result)) == result
 
 
-def test_a_model_that_cannot_serve_here_is_tried_on_another_node() -> None:
+def test_a_model_that_cannot_serve_here_is_tried_on_another_node_and_then_said() -> None:
     models = Held(error=TransientFailure("no version can serve on this node"))
     answer, _ = run(Shelf(IMAGES), models)
     assert answer.retry is not None
     assert answer.retry.excluded_nodes == ("node-1",)
     last, _ = run(Shelf(IMAGES), models, attempt=3)
-    assert last.dead_letter
+    assert not last.dead_letter
+    assert result_of(last).reason == "no version can serve on this node"
 
 
 def test_an_engine_without_memory_for_one_row_costs_an_attempt_here() -> None:
