@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producers.client_log import client_log
 from producers.telemetry import Telemetry
+from producers.waiting import call_again, slices, without_end
 from schemas import headers
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, PermanentRejection
@@ -38,6 +39,9 @@ _ANY_PLACE: Final = TopicPartition(Topic.AUDIT, 0, 0)
 
 #: How long Kafka may take to note the offsets of a transaction, in seconds.
 _OFFSETS_S: Final = 10.0
+
+#: How long an event waits for a place in a queue that is full, in seconds.
+_PLACE_S: Final = 30.0
 
 #: Let the partitioner choose from the key (librdkafka's ``RD_KAFKA_PARTITION_UA``).
 BY_KEY: Final = -1
@@ -137,6 +141,8 @@ class EventPublisher:
         See :func:`producer_config`; ``None`` for a publisher without transactions.
     consumer_group
         Whose offsets its transactions carry; ``None`` where they carry none.
+    time_left
+        Seconds that anything may still take (:class:`producers.waiting.TimeLeft`).
     """
 
     def __init__(
@@ -147,8 +153,10 @@ class EventPublisher:
         telemetry: Telemetry,
         transactional_id: str | None = None,
         consumer_group: str | None = None,
+        time_left: Callable[[], float] = without_end,
     ) -> None:
         self._settings = settings
+        self._time_left = time_left
         self._consumer_group = consumer_group
         self._codec = codec
         self._source = source
@@ -173,11 +181,11 @@ class EventPublisher:
             No broker answered in time; try again.
         """
         with kafka_errors("start transactions"):
-            self._producer.init_transactions(timeout_s)
+            call_again(self._producer.init_transactions, timeout_s, self._time_left)
             if self._consumer_group is not None:
                 self._producer.begin_transaction()
                 self.send_offsets([_ANY_PLACE], self._outside(self._consumer_group))
-                self._producer.abort_transaction(timeout_s)
+                call_again(self._producer.abort_transaction, timeout_s, self._time_left)
 
     def renew(self, timeout_s: float) -> None:
         """Begin anew with another client; what the one before left open is ended by the new registration.
@@ -197,11 +205,9 @@ class EventPublisher:
 
     def _outside(self, group: str) -> object:
         """Metadata of a consumer group as of somebody who is no member."""
-        asker = new_consumer(consumer_config(self._settings, str(self._config["client.id"]), group))
-        try:
+        config = consumer_config(self._settings, str(self._config["client.id"]), group)
+        with closing(new_consumer(config)) as asker:
             return asker.consumer_group_metadata()
-        finally:
-            asker.close()
 
     def _client(self) -> Producer:
         return Producer(dict(self._config), logger=client_log())
@@ -213,9 +219,8 @@ class EventPublisher:
         record = type(event).__name__
         if record not in spec_of(topic).records:
             raise ValueError(f"{record} does not belong on {topic}: see schemas/topics.py")
-        value = self._codec.encode(event)
-        message_headers = headers.cloud_event(event, self._source, traceparent)
-        self.publish_raw(topic, key.encode(), value, message_headers, partition)
+        own = headers.cloud_event(event, self._source, traceparent)
+        self.publish_raw(topic, key.encode(), self._codec.encode(event), own, partition)
 
     def publish_raw(
         self,
@@ -228,8 +233,13 @@ class EventPublisher:
         """Queue bytes as they are (retry and dead-letter topics, outbox rows); ``None`` is a tombstone.
 
         ``partition`` is for changelogs, which must lie on the partition of their input; else the key decides.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Kafka takes nothing, and the queue of what it did not take was full for too long.
         """
-        while True:
+        for wait_s in slices(_PLACE_S, self._time_left):
             try:
                 self._producer.produce(
                     topic,
@@ -239,11 +249,13 @@ class EventPublisher:
                     headers=list(message_headers),
                     on_delivery=self._delivered,
                 )
-                break
             except BufferError:
-                self._producer.poll(0.05)
-        self._producer.poll(0)
-        self._telemetry.count("scanstream_events_produced_total", topic=topic)
+                self._producer.poll(wait_s)
+                continue
+            self._producer.poll(0)
+            self._telemetry.count("scanstream_events_produced_total", topic=topic)
+            return
+        raise DestinationUnavailable("Kafka takes no events and the queue is full: check that the broker is up")
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """Wait until everything queued is acknowledged by all in-sync replicas.
@@ -253,7 +265,11 @@ class EventPublisher:
         DestinationUnavailable
             Something was not acknowledged in time; it stays queued and is sent when Kafka is back.
         """
-        remaining = self._producer.flush(timeout_s)
+        remaining = 0
+        for wait_s in slices(timeout_s, self._time_left):
+            remaining = self._producer.flush(wait_s)
+            if not remaining:
+                break
         failed, self._failed = self._failed, None
         if failed is not None:
             raise DestinationUnavailable(f"Kafka did not take an event: {failed.str()}")
@@ -277,14 +293,14 @@ class EventPublisher:
             self.renew(TRANSACTION_TIMEOUT_MS / 1000)
         if self._abort_pending:
             with kafka_errors("end the transaction before"):
-                self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+                call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
             self._abort_pending = False
         with kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
             yield Transaction(self)
             with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
-                self._producer.commit_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+                call_again(self._producer.commit_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
         except BaseException:
             self._abort()
             raise
@@ -311,8 +327,11 @@ class EventPublisher:
 
         thread = threading.Thread(target=send, name="send-offsets", daemon=True)
         thread.start()
-        thread.join(_OFFSETS_S + 1.0)
-        if thread.is_alive():
+        for wait_s in slices(_OFFSETS_S + 1.0, self._time_left):
+            thread.join(wait_s)
+            if not thread.is_alive():
+                break
+        else:
             self._stuck = True
             raise DestinationUnavailable("Kafka did not take the offsets of a transaction in time")
         if failed:
@@ -322,7 +341,7 @@ class EventPublisher:
         if self._stuck:
             return
         try:
-            self._producer.abort_transaction(TRANSACTION_TIMEOUT_MS / 1000)
+            call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
         except KafkaException as error:
             self._abort_pending = True
             log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
