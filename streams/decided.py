@@ -2,11 +2,16 @@
 
 A task only ever becomes more urgent. Each command is made once: what was commanded is kept in the changelog record
 of the study, which is written in the same transaction, and its id is made of what it says.
+
+A new revision withdraws what waits of the older ones and takes its place in the queue. Guarantee: that puts no
+answer off for ever, as an older task that has used up half of its time stays; so does an emergency's first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from schemas import ids
@@ -20,6 +25,9 @@ from streams.rules import Decision, Rules
 ACTOR_ORDER: Final = "order"
 ACTOR_RULES: Final = "streams"
 
+#: So long after its deadline a task of an older revision is still told what its order says.
+_MAY_STILL_WAIT: Final = timedelta(days=1)
+
 _STOPPED: Final = {CANCELLED: "the order was cancelled", REFUSED: "consent was refused"}
 
 
@@ -27,8 +35,10 @@ _STOPPED: Final = {CANCELLED: "the order was cancelled", REFUSED: "consent was r
 class Decided:
     """Part of a changelog record: the last decision and the tasks that it led to.
 
-    ``order_status`` is ``held``, ``cancelled`` or, for want of consent, ``refused`` once the tasks were told so;
-    ``partial_content`` that of the last revision if it had only the complete series.
+    ``tasks`` are those of the last revision, after older ones that it left to run. ``order_status`` is ``held``,
+    ``cancelled`` or, for want of consent, ``refused`` once the tasks were told so; ``partial_content`` that of the
+    last revision if it had only the complete series; ``lacks_context`` says that a model did not run only because
+    something that orders and admissions tell is not known.
     """
 
     priority: Priority | None = None
@@ -37,6 +47,7 @@ class Decided:
     tasks: tuple[TaskReference, ...] = ()
     order_status: str | None = None
     partial_content: str | None = None
+    lacks_context: bool = False
 
     @classmethod
     def of(cls, state: AssemblyState) -> Decided:
@@ -48,6 +59,7 @@ class Decided:
             state.tasks,
             state.order_status,
             state.partial_content,
+            state.lacks_context,
         )
 
     def at_least(self, decision: Decision) -> Decision:
@@ -120,24 +132,106 @@ def upgrade(
         )
         for command in upgraded
     )
-    tasks = tuple(replace(task, priority=decision.priority) if task in slower else task for task in decided.tasks)
+    tasks = tuple(
+        replace(task, priority=decision.priority, deadline=min(deadline, task.deadline or deadline))
+        if task in slower
+        else task
+        for task in decided.tasks
+    )
     after = replace(
         decided, priority=decision.priority, reason=decision.reason, rule_revision=rules.revision, tasks=tasks
     )
     return after, commands
 
 
-def superseded(study: str, before: Decided, after: Decided, at: Instant) -> tuple[TaskCommand, ...]:
-    """Commands for tasks on hold that a new revision replaces: nothing would ever release them."""
-    if before.order_status != HELD:
+def withdrawn(
+    before: Decided, kept: Collection[str], clinical: Clinical, rules: Rules, begins: datetime
+) -> tuple[TaskReference, ...]:
+    """Tasks that the next revision takes the place of.
+
+    Not those whose time is half over: they go first anyway, or are answered; and while one image follows the
+    other, some revision must be. Not the oldest of a model in an emergency: its first answer is wanted at once.
+
+    Parameters
+    ----------
+    before
+        What was decided about the revision before.
+    kept
+        Names of tasks that count for the next revision, too.
+    clinical
+        What orders and admissions say; where no result is wanted any more, that ends all of them.
+    rules
+        Times of the classes.
+    begins
+        When tasks of the next revision may begin.
+    """
+    if clinical.stopped is not None:
         return ()
-    kept = {task.task_id for task in after.tasks}
-    reason = "a later revision takes its place"
+    older = [task for task in before.tasks if task.task_id not in kept]
+    if before.order_status == HELD:  # nothing would ever release them
+        return tuple(older)
+    first = {task.model_name: task for task in reversed(before.tasks)}
     return tuple(
-        _command(study, task, CommandKind.CANCEL, ACTOR_RULES, reason, "superseded", at)
-        for task in before.tasks
-        if task.task_id not in kept
+        task
+        for task in older
+        if task.deadline is not None
+        and (task.deadline - begins).total_seconds() > rules.deadlines_s.of(task.priority) / 2
+        and (task.priority is not Priority.P1_EMERGENCY or task is not first[task.model_name])
     )
+
+
+def revised(
+    study: str,
+    before: Decided,
+    gone: Collection[TaskReference],
+    after: Decided,
+    revision: int,
+    clinical: Clinical,
+    at: Instant,
+) -> tuple[Decided, tuple[TaskCommand, ...]]:
+    """What is decided with a new revision, and commands for what it withdraws or what its order is about.
+
+    Parameters
+    ----------
+    study
+        Study Instance UID.
+    before
+        What was decided about the revision before.
+    gone
+        Tasks of it that are withdrawn (:func:`withdrawn`).
+    after
+        What is decided now; its tasks are those of this revision.
+    revision
+        Its number.
+    clinical
+        What orders and admissions say.
+    at
+        Now.
+    """
+    known = {task.task_id for task in before.tasks}
+    ours = {task.task_id for task in after.tasks}
+    left = [
+        task
+        for task in before.tasks
+        if task not in gone
+        and task.task_id not in ours
+        and (clinical.stopped is not None or (task.deadline or task.created_at) + _MAY_STILL_WAIT > at.utc)
+    ]
+    standing = (*left, *(task for task in after.tasks if task.task_id in known))
+    new = tuple(task for task in after.tasks if task.task_id not in known)
+    # what stands already was told of the order before, what is new was not
+    old, told = obey_order(study, replace(before, tasks=standing), clinical, at)
+    fresh, more = obey_order(study, replace(after, tasks=new, order_status=None), clinical, at)
+    reason = f"revision {revision} of the study takes its place"
+    withdrawals = (
+        replace(
+            _command(study, task, CommandKind.CANCEL, ACTOR_RULES, reason, "superseded", at), unless_begun=True
+        )
+        for task in gone
+    )
+    held = HELD if HELD in (old.order_status, fresh.order_status) else None
+    tasks = (*old.tasks, *fresh.tasks)
+    return replace(after, tasks=tasks, order_status=clinical.stopped or held), (*withdrawals, *told, *more)
 
 
 def _command(

@@ -6,7 +6,7 @@ study for which nothing runs leads to an audit event, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,7 +23,7 @@ from schemas.events import (
 )
 from schemas.topics import TASK_TOPICS, Topic
 from streams.clock import Instant
-from streams.decided import Decided, obey_order, superseded, upgrade
+from streams.decided import Decided, revised, upgrade, withdrawn
 from streams.eligibility import assess
 from streams.facts import HELD, Clinical, Facts
 from streams.partition import Output
@@ -76,7 +76,8 @@ class Router:
         """
         decision = before.at_least(self.rules.decide(facts_of(ready).given(clinical)))
         in_parts = before.partial_content is not None or not ready.complete
-        started = {task.model_name: task for task in before.tasks} if in_parts else {}
+        # of each model the newest, which stands last
+        started = {task.model_name: task for task in before.tasks}
         tasks: list[InferenceTask] = []
         references: list[TaskReference] = []
         verdicts: list[EligibilityDecision] = []
@@ -86,7 +87,7 @@ class Router:
             assessment = assess(ready, route, clinical, self.site)
             reference = None
             if assessment.series is not None:
-                reference = _same(started.get(route.model), assessment.series)
+                reference = _same(started.get(route.model), assessment.series) if in_parts else None
                 if reference is None:
                     task = self._task(ready, route, assessment.series, decision, clinical, at)
                     tasks.append(task)
@@ -94,25 +95,27 @@ class Router:
                 references.append(reference)
             if reference is not None or ready.complete:
                 verdicts.append(self._verdict(ready, route, assessment.series, assessment.reasons, reference, at))
+        uid = ready.study_instance_uid
+        begins = self.rules.times(decision, at.utc).not_before or at.utc
+        gone = withdrawn(before, {one.task_id for one in references}, clinical, self.rules, begins)
+        if before.order_status != HELD:
+            tasks = [_in_place_of(task, gone) for task in tasks]
+        deadlines = {task.task_id: task.deadline for task in tasks}
         decided = Decided(
             decision.priority,
             decision.reason,
             self.rules.revision,
-            tuple(references),
-            # new tasks of an order on hold are told so, like those before them
-            clinical.stopped,
-            None if ready.complete else content_id(*ready.series),
+            tuple(replace(one, deadline=deadlines.get(one.task_id, one.deadline)) for one in references),
+            partial_content=None if ready.complete else content_id(*ready.series),
         )
-        uid = ready.study_instance_uid
+        decided, commands = revised(uid, before, gone, decided, ready.revision, clinical, at)
+        decided, upgrades = upgrade(uid, decided, decision, self.rules, at)
         outputs = [Output(TASK_TOPICS[task.priority], uid, task) for task in tasks]
         outputs += [Output(Topic.STATUS, task.task_id, queued(task, at.utc)) for task in tasks]
         outputs += [Output(Topic.ELIGIBILITY, uid, verdict) for verdict in verdicts]
         if not references and ready.complete:
             outputs.append(Output(Topic.AUDIT, self.site, self._not_routed(ready, at)))
-        decided, orders = obey_order(uid, decided, clinical, at)
-        decided, upgrades = upgrade(uid, decided, decision, self.rules, at)
-        commands = (*superseded(uid, before, decided, at), *orders, *upgrades)
-        outputs += [Output(Topic.COMMANDS, command.task_id, command) for command in commands]
+        outputs += [Output(Topic.COMMANDS, command.task_id, command) for command in (*commands, *upgrades)]
         return Routed(tuple(outputs), decided, bool(tasks))
 
     def _task(
@@ -201,8 +204,16 @@ def _same(started: TaskReference | None, series: SeriesContent) -> TaskReference
     return started if started is not None and started.content == content_id(series) else None
 
 
+def _in_place_of(task: InferenceTask, gone: tuple[TaskReference, ...]) -> InferenceTask:
+    """The task with the deadline of what it takes the place of: it waits no longer than that would have."""
+    deadlines = [one.deadline for one in gone if one.model_name == task.model_name and one.deadline is not None]
+    return replace(task, deadline=min([task.deadline, *deadlines]))
+
+
 def _reference(task: InferenceTask, series: SeriesContent) -> TaskReference:
-    return TaskReference(task.task_id, task.model_name, task.priority, task.created_at, content_id(series))
+    return TaskReference(
+        task.task_id, task.model_name, task.priority, task.created_at, content_id(series), task.deadline
+    )
 
 
 def facts_of(ready: StudyReady) -> Facts:

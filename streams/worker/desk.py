@@ -248,6 +248,8 @@ class Desk:
 
     def _obey(self, job: Job, command: TaskCommand, now: Instant) -> None:
         match command.kind:
+            case CommandKind.CANCEL if command.unless_begun and job.stage is Stage.BEGUN:
+                pass  # what is superseded and nearly there is of more use than nothing
             case CommandKind.CANCEL:
                 self._take_back(job)
                 reason = sentence("cancelled", command)

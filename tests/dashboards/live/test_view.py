@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 from dashboards.live.view import Limits, LiveView
-from schemas.events import ArrivalHint, HintKind, TaskState
+from schemas.events import ArrivalHint, CommandKind, HintKind, TaskCommand, TaskState
 from schemas.topics import Priority
 from tests.dashboards.story import START, Story
 
@@ -83,6 +84,16 @@ def test_a_second_attempt_is_seen_beside_the_first():
         ("retry_wait", 1),
         ("preprocessing", 2),
     ]
+
+
+def test_a_task_that_only_gives_way_while_it_waits_is_not_shown_as_one_that_somebody_wants_to_end():
+    story, view = Story("1.2.3"), LiveView()
+    view.apply(story.task())
+    command = TaskCommand("c", START, story.task_id, "1.2.3", CommandKind.CANCEL, "streams", "revision 2")
+    view.apply(replace(command, unless_begun=True))
+    assert view.task(story.task_id).cancelled is None
+    view.apply(command)
+    assert view.task(story.task_id).cancelled is not None
 
 
 def test_an_older_revision_does_not_overwrite_a_newer_one():

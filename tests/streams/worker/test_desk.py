@@ -285,6 +285,24 @@ def test_a_task_never_becomes_less_urgent() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
+def test_what_a_later_revision_takes_the_place_of_is_not_begun_and_goes_on_when_it_is(begun: bool) -> None:
+    table = Table()
+    entry = job()
+    if begun:
+        table.take(entry)
+    table.command(entry, CommandKind.CANCEL, unless_begun=True, reason="revision 2 of the study takes its place")
+    if begun:
+        assert Abandon(entry.name) not in table.told
+        table.ended(entry)
+        assert table.final().state is TaskState.COMPLETED
+        return
+    table.take(entry)
+    assert table.begun() == []
+    assert table.final().state is TaskState.CANCELLED
+    assert table.final().reason == "cancelled by operator: revision 2 of the study takes its place"
+
+
+@pytest.mark.parametrize("begun", [False, True])
 def test_what_is_held_waits_for_its_release(begun: bool) -> None:
     table = Table()
     entry = job()
