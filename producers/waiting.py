@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 
 #: Longest wait without a look at the request, in seconds.
 SLICE_S: Final = 0.5
+
+#: Pause before a call is repeated, should it have failed at once, in seconds.
+_PAUSE_S: Final = 0.01
 
 
 class TimeLeft:
@@ -86,9 +89,11 @@ def call_again(call: Callable[[float], object], timeout_s: float, left: Callable
         try:
             call(wait_s)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._TIMED_OUT:
+            # what was too short is told as a time-out, or as the reason why it took so long
+            if not error.args[0].retriable():
                 raise
             late = error
+            time.sleep(_PAUSE_S)
         else:
             return
     if late is not None:

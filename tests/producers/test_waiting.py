@@ -64,7 +64,7 @@ def test_what_was_too_short_is_called_again_until_all_time_is_over() -> None:
     def never(wait_s: float) -> None:
         waits.append(wait_s)
         time.sleep(wait_s)
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, retriable=True))
 
     with pytest.raises(KafkaException):
         call_again(never, 2 * SLICE_S, without_end)
