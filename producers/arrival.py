@@ -88,6 +88,8 @@ class Arrivals:
             has_contrast=facts.has_contrast,
             number_of_frames=facts.number_of_frames,
             quality_control=facts.quality_control,
+            accession_issuer=facts.accession_issuer,
+            study_date_time=facts.study_date_time,
         )
         return [self._message(event)]
 

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +20,9 @@ from producers.store.headers import Headers
 from producers.store.wildcards import expression
 
 _ORIENTATION: Final = 6
+#: Digits of a date with a time, and of a time without its fraction: HH, HHMM or HHMMSS.
+_MOMENT: Final = 14
+_CLOCKS: Final = (2, 4, 6)
 _POSITION: Final = 3
 #: Whose module of contrast must be there where an agent was given (PS3.3 A.3, A.4, A.36, A.38).
 _TELLS_CONTRAST: Final = frozenset(f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "2.1", "4", "4.1"))
@@ -40,6 +44,8 @@ class ImageFacts:
     has_contrast: bool | None
     number_of_frames: int | None
     quality_control: bool
+    accession_issuer: str | None
+    study_date_time: str | None
 
 
 class Facts:
@@ -77,6 +83,8 @@ class Facts:
             has_contrast=_has_contrast(headers),
             number_of_frames=frames if isinstance(frames, int) else None,
             quality_control=self._is_control(headers),
+            accession_issuer=text("LocalNamespaceEntityID") or text("UniversalEntityID"),
+            study_date_time=_date_time(text("StudyDate"), text("StudyTime")),
         )
 
     def _is_control(self, headers: Headers) -> bool:
@@ -93,6 +101,24 @@ def _age(age: str | None, birth: str | None, day: str | None) -> float | None:
     """Age at the study; as the image says it, or by its dates."""
     said = years_of(age)
     return years_between(birth, day) if said is None else said
+
+
+@lru_cache(maxsize=1024)
+def _date_time(day: str | None, time: str | None) -> str | None:
+    """YYYYMMDD or YYYYMMDDHHMMSS of a DA and a TM (PS3.5 6.2), with the dots and colons of before 1993."""
+    date = (day or "").strip().replace(".", "")
+    clock = (time or "").strip().partition(".")[0].replace(":", "")
+    if _is_moment(f"{date}{clock:0<6}") and len(clock) in _CLOCKS:
+        return f"{date}{clock:0<6}"
+    return date if _is_moment(f"{date}000000") else None
+
+
+def _is_moment(digits: str) -> bool:
+    try:
+        datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007 - only whether there is such a moment
+    except ValueError:
+        return False
+    return len(digits) == _MOMENT and digits.isascii() and digits.isdigit()
 
 
 def _has_contrast(headers: Headers) -> bool | None:

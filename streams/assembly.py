@@ -99,7 +99,7 @@ class Assembler:
                     f"{Topic.ASSEMBLY} holds a {type(state).__name__}: only the assembler may write it"
                 )
             uid = state.study_instance_uid
-            self._index.put(StudyKeys(uid, state.accession_number, state.patient_key))
+            self._index.put(StudyKeys(uid, state.accession_number, state.patient_key, state.accession_issuer))
             if state.open:
                 self._studies[uid] = self._restored(state, at)
             else:

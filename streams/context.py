@@ -35,6 +35,7 @@ class StudyKeys(NamedTuple):
     study_instance_uid: str
     accession_number: str | None
     patient_key: str | None
+    accession_issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

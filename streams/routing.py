@@ -155,6 +155,7 @@ class Router:
             useful_until=times.useful_until,
             indication=clinical.indication,
             partial=not ready.complete,
+            study_date_time=ready.study_date_time,
         )
 
     def _verdict(

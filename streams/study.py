@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from schemas import ids
 from schemas.events import (
@@ -79,7 +79,7 @@ class Study:
         self._source: tuple[str, str] | None = None
         self._first_at: datetime | None = None
         self._last_at: datetime | None = None
-        self._texts: dict[str, str | None] = dict.fromkeys(_STUDY_TEXTS)
+        self._texts: dict[str, Any] = dict.fromkeys(_STUDY_TEXTS)
         self._opened_at: datetime | None = None
         self._hint: HintKind | None = None
         self._hint_at: datetime | None = None
@@ -215,7 +215,8 @@ class Study:
     @property
     def keys(self) -> StudyKeys:
         """By what orders and admissions are joined."""
-        return StudyKeys(self.uid, self._texts["accession_number"], self._patient_key)
+        issuer = self._texts["accession_issuer"]
+        return StudyKeys(self.uid, self._texts["accession_number"], self._patient_key, issuer)
 
     @property
     def clinical(self) -> Clinical:
@@ -334,11 +335,7 @@ class Study:
             instance_count=self.instance_count,
             first_instance_at=state.first_instance_at,
             last_instance_at=state.last_instance_at,
-            calling_ae_title=self._texts["calling_ae_title"],
-            called_ae_title=self._texts["called_ae_title"],
-            study_description=self._texts["study_description"],
-            accession_number=self._texts["accession_number"],
-            requested_procedure_priority=self._texts["requested_procedure_priority"],
+            **self._texts,
             patient_key=self._patient_key,
             patient_age_years=self._age_years,
             quality_control=state.quality_control,
@@ -368,11 +365,7 @@ class Study:
             hint_at=self._hint_at,
             expected_count=None if self._expected is None else self._expected[0],
             expected_by=None if self._expected is None else self._expected[1],
-            calling_ae_title=self._texts["calling_ae_title"],
-            called_ae_title=self._texts["called_ae_title"],
-            study_description=self._texts["study_description"],
-            accession_number=self._texts["accession_number"],
-            requested_procedure_priority=self._texts["requested_procedure_priority"],
+            **self._texts,
             patient_key=self._patient_key,
             patient_age_years=self._age_years,
             quality_control=self._all_quality_control,
@@ -382,6 +375,7 @@ class Study:
             tasks=self.decided.tasks,
             order_status=self.decided.order_status,
             partial_content=self.decided.partial_content,
+            lacks_context=self.decided.lacks_context,
             geometry=tuple(filter(None, (series.shape(uid) for uid, series in sorted(self._series.items())))),
         )
 
@@ -391,7 +385,9 @@ _STUDY_TEXTS: Final = (
     "called_ae_title",
     "study_description",
     "accession_number",
+    "accession_issuer",
     "requested_procedure_priority",
+    "study_date_time",
 )
 
 

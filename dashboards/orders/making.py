@@ -88,6 +88,7 @@ def task_of(
         indication=order.indication,
         model_version=order.model_version,
         partial=not ready.complete,
+        study_date_time=ready.study_date_time,
         request_key=request_key,
         request_digest=None if request_key is None else order.digest(),
     )

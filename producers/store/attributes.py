@@ -70,6 +70,12 @@ LEVELS: Final[dict[Level, tuple[Attribute, ...]]] = {"study": STUDY, "series": S
 
 REQUESTED_PROCEDURE_PRIORITY: Final = Attribute("RequestedProcedurePriority", 0x00401003, "SH")
 
+#: Of the item of Issuer of Accession Number Sequence (PS3.3 10.14).
+ISSUER: Final = (
+    Attribute("LocalNamespaceEntityID", 0x00400031, "UT"),
+    Attribute("UniversalEntityID", 0x00400032, "UT"),
+)
+
 #: Read for the events only; never columns.
 EVENT: Final = (
     Attribute("ImageType", 0x00080008, "CS"),
@@ -81,9 +87,11 @@ EVENT: Final = (
     Attribute("ImageOrientationPatient", 0x00200037, "DS"),
     Attribute("QualityControlImage", 0x00280300, "CS"),
     REQUESTED_PROCEDURE_PRIORITY,
+    *ISSUER,
 )
 
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
+ISSUER_OF_ACCESSION_NUMBER_SEQUENCE: Final = 0x00080051
 REQUEST_ATTRIBUTES_SEQUENCE: Final = 0x00400275
 
 #: Nothing of interest has a greater tag, so reading stops there: pixel data is never touched.

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from producers.store import attributes, functional_groups
-from producers.store.attributes import REQUEST_ATTRIBUTES_SEQUENCE, SPECIFIC_CHARACTER_SET, WANTED
+from producers.store.attributes import (
+    ISSUER_OF_ACCESSION_NUMBER_SEQUENCE,
+    REQUEST_ATTRIBUTES_SEQUENCE,
+    SPECIFIC_CHARACTER_SET,
+    WANTED,
+)
 from producers.store.charset import encodings_of, text_of
 from producers.store.elements import ITEM_BYTES, ElementReader, Encoding, NeedMore, Unreadable
 from producers.store.outcome import Refused, Status
@@ -34,6 +39,7 @@ _MAX_PREFIX: Final = 64 * 1024 * 1024
 #: A deflated header larger than this is an attack, not an image.
 _MAX_INFLATED: Final = 16 * 1024 * 1024
 
+_NESTED: Final = (ISSUER_OF_ACCESSION_NUMBER_SEQUENCE, REQUEST_ATTRIBUTES_SEQUENCE)
 _SOP_CLASS_UID: Final = 0x00080016
 _ENHANCED: Final = frozenset(uid.encode() for uid in functional_groups.ENHANCED)
 
@@ -104,9 +110,7 @@ def read_headers(prefix: Callable[[int], bytes], size: int, transfer_syntax_uid:
             if transfer_syntax_uid in DEFLATED:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _MAX_INFLATED)
             reader = ElementReader(data, encoding_of(transfer_syntax_uid), complete=complete)
-            found, items = reader.read(
-                (SPECIFIC_CHARACTER_SET, *WANTED), attributes.LAST_TAG, (REQUEST_ATTRIBUTES_SEQUENCE,)
-            )
+            found, items = reader.read((SPECIFIC_CHARACTER_SET, *WANTED), attributes.LAST_TAG, _NESTED)
             break
         except NeedMore:
             taken = min(taken * 4, end)
@@ -114,6 +118,8 @@ def read_headers(prefix: Callable[[int], bytes], size: int, transfer_syntax_uid:
             raise Refused(Status.CANNOT_UNDERSTAND, f"the data set cannot be read: {error}") from error
     for tag, value in items.get(REQUEST_ATTRIBUTES_SEQUENCE, {}).items():
         found.setdefault(tag, value)
+    issuer = items.get(ISSUER_OF_ACCESSION_NUMBER_SEQUENCE, {})
+    found |= {attribute.tag: issuer.get(attribute.tag, b"") for attribute in attributes.ISSUER}
     if transfer_syntax_uid not in DEFLATED and found.get(_SOP_CLASS_UID, b"").rstrip(b"\0 ") in _ENHANCED:
         for tag, value in functional_groups.read(prefix, size, encoding_of(transfer_syntax_uid)).items():
             found.setdefault(tag, value)
@@ -144,7 +150,7 @@ def _value(raw: bytes, vr: str, encodings: list[str], little_endian: bool) -> Va
         return int.from_bytes(raw[:2], "little" if little_endian else "big") if len(raw) >= 2 else None
     if vr == "SQ":
         return 1 if raw[:4] == ITEM_BYTES[little_endian] else None
-    text = text_of(raw[:_MAX_TEXT], encodings if vr in ("LO", "PN", "SH") else ["ascii"])
+    text = text_of(raw[:_MAX_TEXT], encodings if vr in ("LO", "PN", "SH", "UT") else ["ascii"])
     if vr == "IS":
         try:
             number = int(text.partition("\\")[0])

@@ -1,7 +1,12 @@
 """Result + the one before of the same patient and model → measurements of change, and what is compared next.
 
-A finding is compared with the one that was tracked under the same id in the newest earlier study. Guarantee: a
-study is never compared with itself, nor with one that is known to be later.
+A finding is compared with the one that was tracked under the same id in the newest earlier study: earlier by the
+date and time of the studies where both say them, else by when they came. Guarantee: a study is never compared with
+itself, nor with one that is known to be later; one that is imported late takes the place of none that was made
+after it.
+
+Volumes are compared and nothing else. A finding that a detector found has no identity beyond its study, and a
+probability is of a version of a model; change of them would be of no meaning.
 """
 
 from __future__ import annotations
@@ -106,8 +111,10 @@ def following_prior(
     result: InferenceResult, task: InferenceTask, newest: PriorResult | None
 ) -> PriorResult | None:
     """What the next result is compared with; ``None`` where that stays what it was."""
-    if result.outcome is ResultOutcome.COULD_NOT_RUN or task.patient_key is None or _is_later(newest, task):
+    if result.outcome is ResultOutcome.COULD_NOT_RUN or task.patient_key is None:
         return None
+    if newest is not None and _is_later(newest, task):
+        return _between(result, task, newest)
     reference, values = _earlier(task, newest)
     earlier = dict.fromkeys(newest.earlier_studies if newest else ())
     if newest is not None and newest.study_instance_uid != task.study_instance_uid:
@@ -121,35 +128,80 @@ def following_prior(
         study_instance_uid=task.study_instance_uid,
         revision=task.revision,
         result_id=result.event_id,
-        values=tuple(
-            PriorValue(finding.tracking_id, measurement)
-            for finding in result.findings
-            for measurement in finding.measurements
-            if _same(measurement.code, VOLUME)
-        ),
+        values=_values(result),
         previous=reference,
         previous_values=values,
         earlier_studies=tuple(earlier)[-_MOST_EARLIER:],
+        study_date_time=task.study_date_time,
     )
 
 
-def _is_later(newest: PriorResult | None, task: InferenceTask) -> bool:
+def _between(result: InferenceResult, task: InferenceTask, newest: PriorResult) -> PriorResult | None:
+    """The newest result with this one as the one before it, if the study was made between the two."""
+    before, study = newest.previous, task.study_instance_uid
+    if not _made_before(task.study_date_time, newest.study_date_time):
+        return None
+    if before is not None and before.study_instance_uid != study and not _is_earlier(before, task):
+        return None
+    return dataclasses.replace(
+        newest,
+        event_id=ids.event_id("prior", newest.result_id, result.event_id),
+        previous=PriorReference(result.event_id, study, task.created_at, task.study_date_time),
+        previous_values=_values(result),
+        earlier_studies=tuple(dict.fromkeys((*newest.earlier_studies, study)))[-_MOST_EARLIER:],
+    )
+
+
+def _values(result: InferenceResult) -> tuple[PriorValue, ...]:
+    return tuple(
+        PriorValue(finding.tracking_id, measurement)
+        for finding in result.findings
+        for measurement in finding.measurements
+        if _same(measurement.code, VOLUME)
+    )
+
+
+def _is_later(newest: PriorResult, task: InferenceTask) -> bool:
     """Whether the newest result is of a study, or a revision of this one, after what was asked now."""
-    if newest is None:
-        return False
     if newest.study_instance_uid == task.study_instance_uid:
         return newest.revision > task.revision
-    return task.study_instance_uid in newest.earlier_studies or newest.occurred_at >= task.created_at
+    if _made_before(newest.study_date_time, task.study_date_time):
+        return False
+    return (
+        _made_before(task.study_date_time, newest.study_date_time)
+        or task.study_instance_uid in newest.earlier_studies
+        or newest.occurred_at >= task.created_at
+    )
+
+
+def _is_earlier(before: PriorReference, task: InferenceTask) -> bool:
+    return before.study_instance_uid != task.study_instance_uid and _made_before(
+        before.study_date_time, task.study_date_time
+    )
+
+
+def _made_before(one: str | None, other: str | None) -> bool:
+    """Whether a study is known to have been made before another; a day alone is before later days only."""
+    both = min(len(one or ""), len(other or ""))
+    return (one or "")[:both] < (other or "")[:both]
 
 
 def _earlier(
     task: InferenceTask, newest: PriorResult | None
 ) -> tuple[PriorReference | None, tuple[PriorValue, ...]]:
-    if newest is None or _is_later(newest, task):
+    if newest is None:
         return None, ()
-    if newest.study_instance_uid == task.study_instance_uid:
-        return newest.previous, newest.previous_values
-    return PriorReference(newest.result_id, newest.study_instance_uid, newest.occurred_at), newest.values
+    before = newest.previous
+    if newest.study_instance_uid == task.study_instance_uid or (
+        _is_later(newest, task) and before is not None and _is_earlier(before, task)
+    ):
+        return before, newest.previous_values
+    if _is_later(newest, task):
+        return None, ()
+    reference = PriorReference(
+        newest.result_id, newest.study_instance_uid, newest.occurred_at, newest.study_date_time
+    )
+    return reference, newest.values
 
 
 def _with_change(finding: Finding, values: tuple[PriorValue, ...]) -> Finding:

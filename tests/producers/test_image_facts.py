@@ -46,6 +46,7 @@ def test_what_a_slice_says(syntax: str) -> None:
         IssuerOfPatientID="HOSP",
         PatientBirthDate="19610309",
         StudyDate="20261122",
+        StudyTime="093000.12",
         ImageType=["ORIGINAL", "PRIMARY", "AXIAL"],
         ImageOrientationPatient=[1, 0, 0, 0, 0.5, -0.8660254],
         ImagePositionPatient=[-125, -124.5, 20],
@@ -62,7 +63,48 @@ def test_what_a_slice_says(syntax: str) -> None:
         True,
         None,
         False,
+        None,
+        "20261122093000",
     )
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "expected"),
+    [
+        ("20261122", "", "20261122"),
+        ("20261122", "09", "20261122090000"),
+        ("20261122", "0930", "20261122093000"),
+        ("2026.11.22", "09:30:01", "20261122093001"),
+        ("20261122", "2530", "20261122"),
+        ("20261122", "093", "20261122"),
+        ("20261322", "0930", None),
+        ("", "0930", None),
+        ("٢٠٢٦١١٢٢", "", None),
+    ],
+)
+def test_when_a_study_was_made(day: str, time: str, expected: str | None) -> None:
+    headers = Headers("1.2", "1.3", "1.4", CT, {"StudyDate": day, "StudyTime": time})
+    assert Facts().of(headers).study_date_time == expected
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("undefined", [False, True])
+def test_who_issued_the_accession_number(syntax: str, undefined: bool) -> None:
+    issuer = Dataset()
+    issuer.LocalNamespaceEntityID, issuer.UniversalEntityID, issuer.UniversalEntityIDType = (
+        "ЛІКАРНЯ",
+        "1.2.3",
+        "ISO",
+    )
+    issuer.StudyDescription = "of no concern"
+    ds = image(SpecificCharacterSet="ISO_IR 192", IssuerOfAccessionNumberSequence=Sequence([issuer]))
+    ds["IssuerOfAccessionNumberSequence"].is_undefined_length = undefined
+    headers = headers_of(ds, syntax)
+    assert Facts().of(headers).accession_issuer == "ЛІКАРНЯ"
+    assert headers.text("StudyDescription") != "of no concern"
+    del issuer.LocalNamespaceEntityID
+    assert Facts().of(headers_of(ds, syntax)).accession_issuer == "1.2.3"
+    assert facts_of(syntax, LocalNamespaceEntityID="stray").accession_issuer is None
 
 
 def test_the_age_that_is_written_counts_before_the_dates() -> None:

@@ -26,6 +26,15 @@ def test_an_order_that_came_before_the_study_decides_and_outweighs_its_tags() ->
     assert (task.indication, task.patient_key, task.partial) == ("Підозра на інсульт", "patient", False)
 
 
+def test_a_task_says_when_its_study_was_made_also_after_a_restart() -> None:
+    department = Department()
+    department.give(0, *images(12, study_date_time="20260301075900"), *images(1, first=20))
+    department.look(0.5)
+    department.restart(1.0)
+    (task,) = tasks(department.look(8.0))
+    assert task.study_date_time == "20260301075900"
+
+
 def test_an_open_study_waits_less_as_soon_as_its_order_is_urgent() -> None:
     department = Department()
     department.give(0, *images(12))

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.events import Code, Finding, InferenceResult, InferenceTask, Measurement, PriorResult, ResultOutcome
 from schemas.topics import Topic
@@ -93,6 +95,54 @@ def test_a_study_is_not_compared_with_a_later_one_and_does_not_take_its_place() 
     for late in (dataclasses.replace(first, created_at=START + timedelta(days=9)), study(1)):
         assert changes(compared(result(late, 90.0), late, newest)) == {}
         assert following_prior(result(late, 90.0), late, newest) is None
+
+
+def test_an_old_exam_that_is_imported_late_is_compared_with_what_was_made_before_it() -> None:
+    oldest = study(1, study_date_time="20180105")
+    newest = prior(oldest, 80.0)
+    latest = study(2, study_date_time="20260301101500")
+    newest = prior(latest, 150.0, newest)
+    imported = study(3, study_date_time="20220707")
+    found = compared(result(imported, 100.0), imported, newest)
+    assert found.prior is not None
+    assert (found.prior.study_instance_uid, found.prior.study_date_time) == (oldest.study_instance_uid, "20180105")
+    assert changes(found)[CHANGE] == 20.0
+    # it takes the place of what the latest one is compared with, should that have another revision
+    newest = prior(imported, 100.0, newest)
+    assert (newest.study_instance_uid, newest.values[0].measurement.value) == (latest.study_instance_uid, 150.0)
+    again = dataclasses.replace(latest, revision=2, created_at=START + timedelta(days=4))
+    assert changes(compared(result(again, 160.0), again, newest))[CHANGE] == 60.0
+    # and one that is older than all of them is compared with nothing
+    first = study(5, study_date_time="20100101")
+    assert compared(result(first), first, newest).prior is None
+    assert following_prior(result(first), first, newest) is None
+    following = study(6, study_date_time="20260301")
+    assert compared(result(following, 151.0), following, newest).prior is not None
+
+
+def test_a_new_exam_is_compared_with_an_old_one_that_was_computed_after_it_was_asked_for() -> None:
+    imported = study(3, study_date_time="20220707")
+    latest = study(2, study_date_time="20260301101500")
+    found = compared(result(latest, 150.0), latest, prior(imported, 100.0))
+    assert changes(found)[CHANGE] == 50.0
+    assert prior(latest, 150.0, prior(imported, 100.0)).study_instance_uid == latest.study_instance_uid
+
+
+@given(st.permutations(range(6)), st.lists(st.sampled_from(["2018", "2019", "2020"]), min_size=6, max_size=6))
+def test_in_whatever_order_exams_come_a_prior_is_always_an_earlier_one(order: list[int], years: list[str]) -> None:
+    exams = [study(n, f"2.25.{n}", study_date_time=f"{year}0101") for n, year in enumerate(years)]
+    dates = {exam.study_instance_uid: exam.study_date_time or "" for exam in exams}
+    newest: PriorResult | None = None
+    for number in order:
+        exam = dataclasses.replace(exams[number], created_at=START + timedelta(days=order.index(number)))
+        found = compared(result(exam), exam, newest)
+        if found.prior is not None:
+            assert found.prior.study_instance_uid != exam.study_instance_uid
+            assert dates[found.prior.study_instance_uid] <= dates[exam.study_instance_uid]
+        newest = following_prior(result(exam), exam, newest) or newest
+        assert newest is not None
+        seen = [dates[exams[one].study_instance_uid] for one in order[: order.index(number) + 1]]
+        assert dates[newest.study_instance_uid] == max(seen)
 
 
 def test_a_model_that_could_not_run_leaves_the_prior_as_it_was() -> None:
