@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ModelInfo(BaseModel):
-    """``model_info.json``; ``sha256`` is that of ``file`` in the version's folder."""
+    """``model_info.json``; ``sha256`` is that of ``file`` and what it reads (:func:`engines.digest.digest_of`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -15,9 +15,10 @@ from tempfile import mkdtemp
 from typing import Final
 
 from engines.config_pbtxt import ModelConfig, model_config
+from engines.digest import check_digest
 from engines.metadata import ModelMetadata, read
 from engines.model_info import ModelInfo
-from engines.repository import RELEASED, check_digest, nearest, read_info, versions
+from engines.repository import RELEASED, nearest, read_info, versions
 from engines.rollout import FILE, Rollout, newest, write_rollout
 from engines.unpack import remove
 from schemas.errors import ConfigurationError, InvalidInput, ScanstreamError

@@ -2,13 +2,12 @@
 
 ``NAME/config.pbtxt``, ``NAME/metadata.json``, ``NAME/model_info.json``, ``NAME/validation/`` and
 ``NAME/N/model.onnx`` for each version; ``metadata.json``, ``model_info.json`` and ``validation/`` in ``N/`` go
-before those above. Guarantee: a version is used only when its file has the recorded digest, its graph has the
+before those above. Guarantee: a version is used only when its files have the recorded digest, its graph has the
 recorded inputs and outputs, and it answers its validation set as recorded, which also warms it up.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydicom import Dataset
 
 from engines.base import Engine
 from engines.config_pbtxt import ModelConfig, model_config
+from engines.digest import check_digest
 from engines.graph import graph_of
 from engines.metadata import ModelMetadata, read
 from engines.model import Model
@@ -174,22 +174,3 @@ def _config(folder: Path) -> ModelConfig:
             f"{path} names the model {config.name!r}: it must be the folder's name {folder.name!r}"
         )
     return config
-
-
-def check_digest(path: Path, info: ModelInfo) -> None:
-    """Compare a model file with what its description records.
-
-    Raises
-    ------
-    ConfigurationError
-        They differ, or the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}): restore the model file") from error
-    if digest != info.sha256:
-        raise ConfigurationError(
-            f"{path} has sha256 {digest} and model_info.json records {info.sha256}: restore the model file"
-        )

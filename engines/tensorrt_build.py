@@ -79,8 +79,8 @@ def build(path: Path, options: BuildOptions, log: Any) -> bytes:
             "accelerator tensorrt from config.pbtxt"
         )
     config = builder.create_builder_config()
-    # the default on newer GPUs: float32 with ten bits of it; who wants speed asks for FP16
-    config.clear_flag(trt.BuilderFlag.TF32)
+    if not options.tf32:  # set by default
+        config.clear_flag(trt.BuilderFlag.TF32)
     if options.half:
         config.set_flag(trt.BuilderFlag.FP16)
     if options.workspace_bytes is not None:

@@ -7,7 +7,6 @@ and the model file that it was built from.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from engines import cuda, cuda_graph, tensorrt_build
 from engines.base import Tensors
 from engines.buffers import Layout, layout
 from engines.config_pbtxt import ModelConfig, TensorSpec
+from engines.digest import digest_of
 from engines.memory import says_out_of_memory
 from engines.plan_cache import PlanCache
 from engines.tensorrt_plan import build_options, plan_name
@@ -104,8 +104,7 @@ class TensorRtEngine:
         options = build_options(config, gpu_memory_mb)
         cache = PlanCache(folder)
         device = cuda.Cuda()
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        name = plan_name(digest, str(trt.__version__), device.gpu, options)
+        name = plan_name(digest_of(path), str(trt.__version__), device.gpu, options)
 
         built = False
 

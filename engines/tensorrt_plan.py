@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from engines.config_pbtxt import ModelConfig, TensorSpec
@@ -42,11 +42,15 @@ class BuildOptions:
         Most memory that a layer may take beside its tensors; ``None`` sets no limit.
     profile
         Range of every input, by name.
+    tf32
+        Whether float32 may be cut to TF32 (ten bits of it); the default of TensorRT on newer GPUs, and never ours:
+        who wants speed asks for FP16.
     """
 
     half: bool
     workspace_bytes: int | None
     profile: Mapping[str, Range]
+    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def plan_name(model_sha256: str, version: str, gpu: Gpu, options: BuildOptions) 
     Parameters
     ----------
     model_sha256
-        Digest of the ONNX file, hexadecimal.
+        Digest of the ONNX file and what it reads (:func:`engines.digest.digest_of`), hexadecimal.
     version
         Of TensorRT.
     gpu
@@ -111,12 +115,9 @@ def plan_name(model_sha256: str, version: str, gpu: Gpu, options: BuildOptions) 
     told = {
         "model": model_sha256,
         "tensorrt": version,
-        "gpu": [gpu.name, gpu.capability],
-        "half": options.half,
-        "workspace": options.workspace_bytes,
-        "profile": {
-            name: [each.minimum, each.optimum, each.maximum] for name, each in sorted(options.profile.items())
-        },
+        "gpu": asdict(gpu),
+        # whole, so that none is ever forgotten: the builder is given nothing else
+        "options": asdict(options),
     }
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     device = re.sub(r"[^a-z0-9]+", "-", gpu.name.lower()).strip("-")

@@ -105,6 +105,22 @@ def huge() -> ModelProto:
     )
 
 
+def with_weights_beside(graph: ModelProto, location: str = "weights.data", name: str = "two") -> ModelProto:
+    """The same graph, whose constant of that name lies in a file."""
+    (tensor,) = (each for each in graph.graph.initializer if each.name == name)
+    beside(tensor, location)
+    return graph
+
+
+def beside(tensor: TensorProto, location: str) -> TensorProto:
+    """The tensor without its numbers, which lie in a file."""
+    for field in ("raw_data", "float_data"):
+        tensor.ClearField(field)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
 def model(graph: Any, opset: int = 17, ir_version: int = 8) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
 

@@ -15,7 +15,16 @@ from engines.runtimes import EngineOptions, engine_of
 from engines.tensorrt_engine import TensorRtEngine, known
 from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, TransientFailure
 from tests.engines.runtimes.contract import EngineContract, agree
-from tests.engines.runtimes.graphs import HALF, MIXED, half, mixed, mixed_answer, mixed_inputs, write
+from tests.engines.runtimes.graphs import (
+    HALF,
+    MIXED,
+    half,
+    mixed,
+    mixed_answer,
+    mixed_inputs,
+    with_weights_beside,
+    write,
+)
 from tests.engines.runtimes.pretend_gpu import PretendGpu
 
 SHAPES = "".join(
@@ -61,6 +70,20 @@ def test_a_plan_is_built_once_and_found_again(tmp_path: Path, gpu: PretendGpu) -
         {"x": [[1, 3, 1], [4, 3, 100], [8, 3, 1000]], "shift": [[1, 1, 1], [8, 1, 1], [8, 1, 1]]}
     ]
     assert "pretend-gpu-1000" in plan.name
+
+
+def test_a_plan_of_other_weights_is_another_one(
+    tmp_path: Path, gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they lie in a file beside the graph, which itself stays as it was."""
+    text = accelerated(MIXED, SHAPES)
+    path = write(tmp_path / "models", "mixed", text, with_weights_beside(mixed()))
+    # what only pretends to be TensorRT cannot run what lies in two files
+    monkeypatch.setattr(TensorRtEngine, "__init__", lambda *_: None)
+    for value in (2.0, 2.0, 3.0):
+        (path.parent / "weights.data").write_bytes(np.float32(value).tobytes())
+        TensorRtEngine.of_onnx(path, model_config(text), tmp_path / "plans", None)
+    assert gpu.log == ["build", "build"]
 
 
 def test_a_damaged_plan_is_built_anew(tmp_path: Path, gpu: PretendGpu) -> None:

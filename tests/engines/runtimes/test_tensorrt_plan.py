@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,12 @@ def test_a_plan_has_another_name_when_anything_is_another() -> None:
         name(options=replace(OPTIONS, workspace_bytes=1)),
         name(options=replace(OPTIONS, profile={"x": Range((1, 3), (4, 3), (9, 3))})),
         name(options=replace(OPTIONS, profile={"y": Range((1, 3), (4, 3), (8, 3))})),
+        name(options=replace(OPTIONS, profile={"x": Range((1, 3), (5, 3), (8, 3))})),
+        name(options=replace(OPTIONS, profile={"x": Range((2, 3), (4, 3), (8, 3))})),
+        name(options=replace(OPTIONS, tf32=True)),
     ]
+    tried = {"half", "workspace_bytes", "profile", "tf32"}
+    assert {each.name for each in fields(BuildOptions)} == tried, "try the new one too"
     assert len({name(), *others}) == 1 + len(others)
     assert name() == name()
     assert name().startswith("aaaaaaaaaaaaaaaa-trt10.16.1-nvidia-a10-")
