@@ -50,6 +50,10 @@ class Routes(Protocol):
         """Decide about a revision."""
         ...
 
+    def runs_more(self, ready: StudyReady, clinical: Clinical, before: Decided) -> bool:
+        """Whether a further revision would lead to a task of a model that has none."""
+        ...
+
 
 class Assembler:
     """Studies of one partition of ``imaging.instances``.
@@ -233,14 +237,24 @@ class Assembler:
             study = self._known(uid, at)
         study.clinical = clinical
         told = redecide(uid, study.decided, self._rules.decide(study.facts), clinical, self._rules, at)
-        if told is None:
+        again = (told is not None and told.again) or self._lacked(study, clinical, at)
+        if told is None and not again:
             return []
-        study.decided = told.decided
-        if told.again:
+        if told is not None:
+            study.decided = told.decided
+        if again:
             study.reopen(at)
         self._studies[uid] = study
         self._dirty.add(uid)
-        return [Output(Topic.COMMANDS, command.task_id, command) for command in told.commands]
+        commands = () if told is None else told.commands
+        return [Output(Topic.COMMANDS, command.task_id, command) for command in commands]
+
+    def _lacked(self, study: Study, clinical: Clinical, at: Instant) -> bool:
+        """Whether a finished study lacked what is known now: consent, or the age of its patient."""
+        if study.open or not study.decided.lacks_context:
+            return False
+        ready = study.ready(study.revision, ReadyReason.OPERATOR, at)
+        return self._router.runs_more(ready, clinical, study.decided)
 
     def changes(self, at: Instant) -> list[Change]:
         """Studies that changed, and tombstones of those that are remembered no longer."""

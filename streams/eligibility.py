@@ -6,7 +6,7 @@ Reasons quote rules and numbers of rules, never texts of the study, so that none
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.events import SeriesContent, StudyReady
 from streams.criteria import image_count
@@ -54,6 +54,19 @@ def assess(ready: StudyReady, route: Route, clinical: Clinical, site: str) -> As
     if not taken:
         objections += _series_objections(len(ready.series) - len(images), len(images) - len(shown), refused)
     return Assessment(None, tuple(objections))
+
+
+def lacks_context(ready: StudyReady, route: Route, clinical: Clinical, site: str) -> bool:
+    """Whether a model that does not run now might, once orders or admissions tell consent or age.
+
+    Parameters are those of :func:`assess`.
+    """
+    knows_age = ready.patient_age_years is not None or clinical.patient_age_years is not None
+    if clinical.consent is None:
+        clinical = replace(clinical, consent=GRANTED)
+    if not knows_age:
+        route = route.model_copy(update={"age_years": None})
+    return assess(ready, route, clinical, site).series is not None
 
 
 def is_localizer(series: SeriesContent) -> bool:

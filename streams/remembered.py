@@ -18,7 +18,7 @@ from streams.facts import NOTHING, Clinical
 class _Finished(NamedTuple):
     packed: bytes
     forget_at: float  # POSIX seconds
-    has_tasks: bool
+    may_be_told: bool  # it has tasks, or might have with what orders and admissions tell
     order_status: str | None
 
 
@@ -46,7 +46,7 @@ class Remembered:
         forget_at = state.opened_at.timestamp() + self._remember_s
         packed = zlib.compress(value, 1)
         self._finished[state.study_instance_uid] = _Finished(
-            packed, forget_at, bool(state.tasks), state.order_status
+            packed, forget_at, bool(state.tasks) or state.lacks_context, state.order_status
         )
 
     def get(self, uid: str) -> AssemblyState | None:
@@ -63,7 +63,7 @@ class Remembered:
             return False
         if finished.order_status is not None:
             return True
-        return finished.has_tasks and clinical != NOTHING
+        return finished.may_be_told and clinical != NOTHING
 
     def forget(self, uid: str) -> None:
         """Keep it no longer."""

@@ -24,7 +24,7 @@ from schemas.events import (
 from schemas.topics import TASK_TOPICS, Topic
 from streams.clock import Instant
 from streams.decided import Decided, revised, upgrade, withdrawn
-from streams.eligibility import assess
+from streams.eligibility import assess, lacks_context
 from streams.facts import HELD, Clinical, Facts
 from streams.partition import Output
 from streams.rules import Decision, Route, Rules
@@ -69,23 +69,27 @@ class Router:
         clinical
             What orders and admissions say about it.
         before
-            The decision about the revision before. If that, or this one, has only the complete series, a model
-            that would see the same images again does not run again.
+            The decision about the revision before. If that, or this one, has only the complete series, or this
+            one is made because more is known of the patient, a model that would see the same images again does not
+            run again.
         at
             Now.
         """
         decision = before.at_least(self.rules.decide(facts_of(ready).given(clinical)))
-        in_parts = before.partial_content is not None or not ready.complete
+        in_parts = before.partial_content is not None or before.lacks_context or not ready.complete
         # of each model the newest, which stands last
         started = {task.model_name: task for task in before.tasks}
         tasks: list[InferenceTask] = []
         references: list[TaskReference] = []
         verdicts: list[EligibilityDecision] = []
+        lacks = False
         for route in self.rules.routes:
             if not ready.complete and route.waits_for_all:
                 continue
             assessment = assess(ready, route, clinical, self.site)
             reference = None
+            if assessment.series is None and ready.complete:
+                lacks = lacks or lacks_context(ready, route, clinical, self.site)
             if assessment.series is not None:
                 reference = _same(started.get(route.model), assessment.series) if in_parts else None
                 if reference is None:
@@ -107,6 +111,7 @@ class Router:
             self.rules.revision,
             tuple(replace(one, deadline=deadlines.get(one.task_id, one.deadline)) for one in references),
             partial_content=None if ready.complete else content_id(*ready.series),
+            lacks_context=lacks,
         )
         decided, commands = revised(uid, before, gone, decided, ready.revision, clinical, at)
         decided, upgrades = upgrade(uid, decided, decision, self.rules, at)
@@ -117,6 +122,15 @@ class Router:
             outputs.append(Output(Topic.AUDIT, self.site, self._not_routed(ready, at)))
         outputs += [Output(Topic.COMMANDS, command.task_id, command) for command in (*commands, *upgrades)]
         return Routed(tuple(outputs), decided, bool(tasks))
+
+    def runs_more(self, ready: StudyReady, clinical: Clinical, before: Decided) -> bool:
+        """Whether a model would see a study now that has no task of it."""
+        served = {task.model_name for task in before.tasks}
+        return any(
+            assess(ready, route, clinical, self.site).series is not None
+            for route in self.rules.routes
+            if route.model not in served
+        )
 
     def _task(
         self,

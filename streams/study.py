@@ -130,10 +130,10 @@ class Study:
         self._active = at.monotonic
         series = self._series.setdefault(instance.series_instance_uid, Series())
         known = instance.sop_instance_uid in series.instances
-        partial = self.decided.partial_content is not None
-        if known and not (instance.replaces and (partial or not self.open)):
+        in_parts = self.decided.partial_content is not None or self.decided.lacks_context
+        if known and not (instance.replaces and (in_parts or not self.open)):
             return False
-        if known and partial:
+        if known:
             self._forget_content()
         series.add(instance, at.monotonic)
         self._describe(instance)
@@ -147,7 +147,8 @@ class Study:
     def _forget_content(self) -> None:
         """Images of a revision have other content now: what it started is not the same any more."""
         tasks = tuple(replace(task, content=None) for task in self.decided.tasks)
-        self.decided = replace(self.decided, tasks=tasks, partial_content="")
+        partial = None if self.decided.partial_content is None else ""
+        self.decided = replace(self.decided, tasks=tasks, partial_content=partial)
 
     def _describe(self, instance: InstanceStored) -> None:
         source = (instance.gateway, _study_url(instance.retrieve_url))
@@ -291,7 +292,7 @@ class Study:
         silent = {uid for uid, one in self._series.items() if one.is_image and one.active <= until}
         for uid in silent:
             self._series[uid].considered = True
-        ready = self._ready(self.revision + 1, ReadyReason.SERIES, at)
+        ready = self.ready(self.revision + 1, ReadyReason.SERIES, at)
         content = tuple(series for series in ready.series if series.series_instance_uid in silent)
         count = sum(len(series.sop_instance_uids) for series in content)
         return replace(ready, series=content, instance_count=count, complete=False)
@@ -308,7 +309,7 @@ class Study:
         """
         self.open = False
         self._hint = self._hint_at = None
-        ready = self._ready(self.revision + 1, reason, at)
+        ready = self.ready(self.revision + 1, reason, at)
         if self.decided.partial_content == content_id(*ready.series):
             again = ids.event_id("study-ready", self.uid, self.revision, "complete")
             return replace(ready, revision=self.revision, event_id=again)
@@ -321,7 +322,8 @@ class Study:
         self._opened, self._opened_at = at.monotonic, at.utc
         self._hint, self._hint_at, self._hinted = HintKind.OPERATOR, at.utc, at.monotonic
 
-    def _ready(self, revision: int, reason: ReadyReason, at: Instant) -> StudyReady:
+    def ready(self, revision: int, reason: ReadyReason, at: Instant) -> StudyReady:
+        """All that is here, as a revision would say it."""
         state = self.state()
         return StudyReady(
             event_id=ids.event_id("study-ready", self.uid, revision),
