@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from engines.memory import says_out_of_memory
-from schemas.errors import ConfigurationError, OutOfMemory, TransientFailure
+from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, ScanstreamError, TransientFailure
 
 _OPSET: Final = re.compile(r"Opset (\d+) is under development.*?till opset (\d+)", re.DOTALL)
 _IR: Final = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
 _OPERATOR: Final = re.compile(r"No Op registered for (\S+) with domain_version of (\d+)|(\S+) is not a registered")
+
+#: The status of a kernel whose inputs are none that it can compute: the same ones never will be.
+_INVALID: Final = "INVALID_ARGUMENT"
 
 
 def of_load(path: Path, said: str, version: str) -> ConfigurationError:
@@ -48,8 +51,10 @@ def of_load(path: Path, said: str, version: str) -> ConfigurationError:
     return ConfigurationError(f"{path} cannot be loaded by ONNX Runtime ({said}): restore the file")
 
 
-def of_run(said: str) -> TransientFailure:
+def of_run(said: str) -> ScanstreamError:
     """Error of an inference that failed."""
     if says_out_of_memory(said):
         return OutOfMemory(f"ONNX Runtime: {said}; a smaller batch is tried, then another node")
+    if _INVALID in said:
+        return InvalidInput(f"ONNX Runtime: {said}; the model does not take this input: correct it or the images")
     return TransientFailure(f"ONNX Runtime failed: {said}; it is tried again")

@@ -18,7 +18,7 @@ from engines.base import Device, Tensors
 from engines.config_pbtxt import TensorSpec
 from engines.memory import says_out_of_memory
 from engines.tensors import fitting
-from schemas.errors import ConfigurationError, OutOfMemory, TransientFailure
+from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, TransientFailure
 
 
 class TorchScriptEngine:
@@ -93,11 +93,11 @@ class TorchScriptEngine:
         Raises
         ------
         InvalidInput
-            The model does not take these arrays.
+            The model does not take these arrays, or answers with something else than the configuration says.
         OutOfMemory
             There is no memory for this batch.
         TransientFailure
-            PyTorch failed, or answered with something else than the configuration says.
+            PyTorch failed.
         """
         arrays = fitting(self._inputs, tensors)
         if self._module is None:
@@ -125,11 +125,11 @@ def named(specs: Sequence[TensorSpec], results: Sequence[NDArray[Any]]) -> dict[
 
     Raises
     ------
-    TransientFailure
+    InvalidInput
         There are more or fewer, or one has another type.
     """
     got = [result.dtype.name for result in results]
     if got != [spec.dtype for spec in specs]:
         told = [(spec.name, spec.dtype) for spec in specs]
-        raise TransientFailure(f"the module answered with {got} and config.pbtxt names {told}: correct it there")
+        raise InvalidInput(f"the module answered with {got} and config.pbtxt names {told}: correct it there")
     return {spec.name: result for spec, result in zip(specs, results, strict=True)}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Tensors
-from schemas.errors import OutOfMemory, TransientFailure
+from schemas.errors import InvalidInput, OutOfMemory
 from schemas.logs import fields
 from streams.worker.child.choice import rows
 
@@ -109,7 +109,7 @@ class Batches:
 def _check(model: Model, answer: Tensors, size: int) -> None:
     for name, array in answer.items():
         if array.ndim == 0 or array.shape[0] != size:
-            raise TransientFailure(
+            raise InvalidInput(
                 f"output {name} of model {model.info.name} has shape {list(array.shape)} for {size} rows: set "
                 "max_batch_size to 0 in its config.pbtxt, or correct the graph"
             )

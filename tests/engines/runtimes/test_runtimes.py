@@ -15,7 +15,7 @@ from engines.memory import says_out_of_memory
 from engines.onnx import OnnxEngine
 from engines.runtimes import EngineOptions, availability, connected, device_of, engine_of, options_of, plan_cache
 from engines.torchscript import TorchScriptEngine, named
-from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidInput
 from schemas.settings import WorkerSettings
 from tests.engines.runtimes.contract import agree
 from tests.engines.runtimes.graphs import MIXED, mixed, mixed_answer, mixed_inputs, model, write
@@ -203,9 +203,9 @@ def test_answers_of_a_torchscript_module_take_the_names_of_the_file() -> None:
     outputs = model_config(ONNX).outputs
     arrays = [np.zeros(1, np.float32), np.zeros(1, np.bool_), np.zeros(1, np.int64)]
     assert list(named(outputs, arrays)) == ["y", "positive", "largest"]
-    with pytest.raises(TransientFailure, match=r"answered with \['float32'\]"):
+    with pytest.raises(InvalidInput, match=r"answered with \['float32'\]"):
         named(outputs, arrays[:1])
-    with pytest.raises(TransientFailure, match=r"config\.pbtxt names"):
+    with pytest.raises(InvalidInput, match=r"config\.pbtxt names"):
         named(outputs, arrays[::-1])
 
 

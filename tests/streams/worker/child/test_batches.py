@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from engines.onnx import OnnxEngine
-from schemas.errors import TransientFailure
+from schemas.errors import InvalidInput
 from streams.worker.child.batches import PATIENCE, Batches
 from tests.streams.worker.child.works import RowEngine, model
 
@@ -74,7 +74,7 @@ def test_outputs_that_do_not_have_the_rows_are_not_told_apart() -> None:
     assert not isinstance(one, Exception), "each alone has one row"
     assert not isinstance(other, Exception)
     (wrong,) = Batches().run(model(Sums(), most_rows=4), [{"in": np.ones((2, 2), np.float32)}])
-    assert isinstance(wrong, TransientFailure)
+    assert isinstance(wrong, InvalidInput), "the same images give the same shape"
     assert "max_batch_size" in str(wrong)
 
 
