@@ -46,7 +46,7 @@ class PatientKeys:
 
     def __init__(self, secret: bytes, default_issuer: str = "", *, one_issuer: bool = False) -> None:
         self._secret = secret
-        self._default = _issuer(default_issuer)
+        self._default = plain_issuer(default_issuer)
         self._one = one_issuer
         # the images of a study come together, and all are of one patient
         self._remembered = lru_cache(_REMEMBERED)(self._made)
@@ -67,7 +67,7 @@ class PatientKeys:
         identifier = _plain(patient_id)
         if not identifier:
             return None
-        assigned_by = self._default if self._one else _issuer(issuer or "") or self._default
+        assigned_by = self._default if self._one else plain_issuer(issuer or "") or self._default
         # its length keeps "A" + "B1" apart from "AB" + "1"
         text = f"{len(assigned_by)}:{assigned_by}{identifier}"
         return hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:_KEY_CHARACTERS]
@@ -143,5 +143,6 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip().strip("\0").strip()
 
 
-def _issuer(text: str) -> str:
+def plain_issuer(text: str) -> str:
+    """Name of who assigns identifiers, as it is compared."""
     return _plain(text).casefold()

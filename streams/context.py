@@ -1,8 +1,10 @@
 """``clinical.context`` → what orders and admissions say about a study, joined by whatever the two have in common.
 
 A study and an order belong together by Study Instance UID or accession number; an admission by the patient, whose
-keys before a merge count, too. A study without accession number takes the only active order of its patient. What
-may belong to another patient raises the urgency and never cancels or holds.
+keys before a merge count, too. A study without accession number takes the only active order of its patient.
+Guarantee: an accession number joins no order of another patient, nor of another issuer where both are named. What
+may be of another patient (the study names none, and hospitals gave the number to several; or the order names the
+study and another patient) raises the urgency, and nothing else of it counts.
 
 Everything is looked up by index: joining and telling who is affected by a change cost what they find. Filled by
 :class:`producers.context_table.ContextReader` in a thread of its own, so everything here is under one lock.
@@ -14,10 +16,11 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
+from producers.patient_key import plain_issuer
 from schemas.events import ClinicalContext
 from schemas.logs import fields
 from streams.facts import ACTIVE, CANCELLED, GRANTED, HELD, NOTHING, REFUSED, Clinical
@@ -46,6 +49,7 @@ class Entry:
     told_at: float
     patient_key: str
     accession_number: str | None
+    accession_issuer: str
     studies: tuple[str, ...]
     merged_keys: tuple[str, ...]
     clinical: Clinical
@@ -110,6 +114,7 @@ class ContextTable:
         self._is_read = False
         self._said = False
         self._is_full = False
+        self._is_foreign = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -180,21 +185,52 @@ class ContextTable:
         return _joined(sure, others, about)
 
     def _orders(self, keys: StudyKeys, patient: frozenset[str]) -> tuple[list[Entry], list[Entry]]:
-        """Orders that are surely of a study, and those that may be of another patient."""
+        """Orders that are surely of a study, and those that may be of another patient or of another study."""
         named = self._by_study.get(keys.study_instance_uid, set())
-        sure = [self._entries[key] for key in named]
+        sure: list[Entry] = []
         others: list[Entry] = []
+        for key in named:
+            entry = self._entries[key]
+            if not patient or entry.patient_key in patient:
+                sure.append(entry)
+            else:
+                others.append(_urgency_of(entry))
         if keys.accession_number:
-            for key in self._by_accession.get(keys.accession_number, set()):
-                if key not in named:
-                    entry = self._entries[key]
-                    (sure if not patient or entry.patient_key in patient else others).append(entry)
-        elif not sure:
+            numbered = self._by_number(keys)
+            if patient:
+                ours = [entry for entry in numbered if entry.patient_key in patient]
+                self._complain(len(numbered) - len(ours))
+                sure += ours
+            elif len({self._patients.group(entry.patient_key) for entry in numbered}) == 1:
+                sure += numbered
+            else:
+                others += map(_urgency_of, numbered)
+        elif not named:
             found = {key for one in patient for key in self._by_patient.get(one, ())}
             orders = [entry for key in found if (entry := self._entries[key]).is_order]
             active = [entry for entry in orders if entry.clinical.order_status not in _OVER]
             others = active if len(active) == 1 else []
         return sure, others
+
+    def _by_number(self, keys: StudyKeys) -> list[Entry]:
+        """Orders with the accession number of a study, but of no issuer that is known to be another."""
+        issuer = plain_issuer(keys.accession_issuer or "")
+        found = [self._entries[key] for key in self._by_accession.get(keys.accession_number or "", ())]
+        return [
+            entry
+            for entry in found
+            if keys.study_instance_uid not in entry.studies
+            and (not issuer or not entry.accession_issuer or issuer == entry.accession_issuer)
+        ]
+
+    def _complain(self, number: int) -> None:
+        if number and not self._is_foreign:
+            self._is_foreign = True
+            log.warning(
+                "an order has the accession number of a study and another patient, and is left out: if they are "
+                "one, set SCANSTREAM_PATIENT_DEFAULT_ISSUER on the gateway and the HL7 listener",
+                extra=fields(orders=number),
+            )
 
     def _touch(self, entry: Entry | None) -> None:
         if entry is None or not self._is_read:
@@ -260,10 +296,18 @@ def _entry(context: ClinicalContext) -> Entry:
         context.occurred_at.timestamp(),
         context.patient_key,
         context.accession_number or None,
+        plain_issuer(context.accession_issuer or ""),
         tuple(sorted(study for study in studies if study)),
         context.merged_keys,
         clinical,
     )
+
+
+def _urgency_of(entry: Entry) -> Entry:
+    """What of an order counts that may be of another patient."""
+    said = entry.clinical
+    only = Clinical(order_priority=said.order_priority, worklist_priority=said.worklist_priority)
+    return replace(entry, clinical=only)
 
 
 def _joined(sure: list[Entry], others: list[Entry], about: list[Entry]) -> Clinical:

@@ -76,13 +76,54 @@ def test_the_keys_of_a_patient_before_a_merge_count_and_no_longer_when_it_is_tak
     assert found.join(study) == Clinical()
 
 
-def test_what_may_be_another_patients_is_urgent_and_never_cancels() -> None:
+def test_what_is_another_patients_is_left_out_and_raises_the_urgency_where_it_names_the_study() -> None:
     found = table(
         context("another", accession_number="A1", order_priority="S", order_status="cancelled", consent="refused")
     )
-    said = found.join(STUDY)
-    assert (said.order_priority, said.order_status, said.consent) == ("S", None, None)
+    assert found.join(STUDY) == Clinical()
     assert found.join(STUDY._replace(patient_key=None)).order_status == "cancelled"
+    named = {
+        "study_instance_uid": "2.25.1",
+        "order_priority": "S",
+        "reason": "of another",
+        "patient_age_years": 9.0,
+    }
+    found.apply(b"0", context("another", **named, order_status="held", patient_class="E", consent="refused"))
+    # somebody took the wrong person from the worklist, or two systems name one person differently
+    assert found.join(STUDY) == Clinical(order_priority="S")
+    assert found.join(STUDY._replace(accession_number=None)) == Clinical(order_priority="S")
+    found.apply(b"1", context("another", merged_keys=("patient",)))
+    assert found.join(STUDY).order_status == "held"
+
+
+def test_an_accession_number_of_two_hospitals_joins_each_order_with_its_own_study(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = table(
+        context("one", accession_number="A1", accession_issuer="North", order_priority="S"),
+        context(
+            "two", accession_number="A1", accession_issuer="SOUTH", order_priority="R", order_status="cancelled"
+        ),
+    )
+    north, south = (StudyKeys(f"2.25.{who}", "A1", None, who) for who in ("NORTH ", "south"))
+    assert (found.join(north).order_priority, found.join(north).order_status) == ("S", None)
+    assert found.join(south).order_status == "cancelled"
+    assert found.join(StudyKeys("2.25.3", "A1", None, "east")) == NOTHING
+    # of images that name no issuer the patient decides
+    assert found.join(StudyKeys("2.25.3", "A1", "one")).order_priority == "S"
+    assert found.join(StudyKeys("2.25.3", "A1", "two")).order_status == "cancelled"
+    # and where they do not name the patient either, either may be meant
+    assert found.join(StudyKeys("2.25.3", "A1", None)) == Clinical(order_priority="S")
+    assert "SCANSTREAM_PATIENT_DEFAULT_ISSUER" in caplog.text
+    assert "two" not in caplog.text
+
+
+def test_an_order_that_names_no_issuer_is_found_by_number_and_patient() -> None:
+    found = table(context(accession_number="A1", order_priority="S"))
+    assert found.join(STUDY._replace(accession_issuer="NORTH")).order_priority == "S"
+    # of one patient, but of two issuers
+    found = table(context(accession_number="A1", accession_issuer="SOUTH", order_priority="S"))
+    assert found.join(STUDY._replace(accession_issuer="NORTH")) == NOTHING
 
 
 def test_a_study_without_accession_number_takes_the_only_active_order_of_its_patient() -> None:
@@ -210,7 +251,11 @@ def test_the_indexes_find_what_a_look_at_every_entry_finds(
         for merged in entry.merged_keys:
             patients.join(entry.patient_key, merged)
     for accession in ("a", "b"):
-        orders = [entry.order_priority for entry in last.values() if entry.accession_number == accession]
+        orders = [
+            entry.order_priority
+            for entry in last.values()
+            if entry.accession_number == accession and entry.patient_key in patients.group(patient)
+        ]
         assert found.join(StudyKeys("2.25.9", accession, patient)).order_priority == most_urgent(orders)
     group = patients.group(patient)
     active = [entry for entry in last.values() if entry.accession_number and entry.patient_key in group]

@@ -1,8 +1,8 @@
 """A message of a source → what to write to ``clinical.context``, and under which keys. Pure.
 
-Orders have their accession number as key, admissions the patient key. Guarantee: the same bytes under the same
-MSH-10 from the same source give the same event ids; a message gives one event at least, or ``Rejected`` with the
-field that is wrong.
+Orders have their accession number as key, after who issued it, and admissions the patient key. Guarantee: the same
+bytes under the same MSH-10 from the same source give the same event ids; a message gives one event at least, or
+``Rejected`` with the field that is wrong.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def _said(
 def _orders(message: Message, source: Source, keys: PatientKeys, known: Known, at: datetime) -> Iterator[Write]:
     patient, visit = patient_of(message, source, keys, at), visit_of(message)
     said = _said(message, source, patient, visit, at, text(message.header, 9, 2).upper())
-    for accession, context in contexts_of(message, source, patient, visit, said, known.get).items():
-        yield Write(accession, context)
+    for key, context in contexts_of(message, source, patient, visit, said, known.get).items():
+        yield Write(key, context)
 
 
 def _admitted(message: Message, source: Source, keys: PatientKeys, known: Known, at: datetime) -> Iterator[Write]:

@@ -109,6 +109,11 @@ class Group:
             f"no accession number in {', '.join(source.accession)}: send one in one of these fields",
         )
 
+    def accession_issuer(self, source: Source) -> str | None:
+        """Who issued the accession number: as agreed on, else IPC-1.2 or IPC-1.3 (IHE RAD TF-2 4.2)."""
+        named = (text(ipc, 1, part) for ipc in self.ipcs for part in (2, 3))
+        return source.accession_issuer or next((issuer for issuer in named if issuer), None)
+
     def study_instance_uid(self) -> str | None:
         """IPC-3, or ZDS-1 (IHE RAD-4)."""
         return next((uid for one in self.ipcs if (uid := text(one, 3))), "") or text(self.zds, 1) or None

@@ -1,4 +1,8 @@
-"""Orders of a message → contexts by accession number, with what modalities ask for. Pure.
+"""Orders of a message → contexts by accession number and who issued it, with what modalities ask for. Pure.
+
+Two hospitals may give the same number: who issued it is what was agreed on with the source, else what the message
+says of the number, else the sending facility (MSH-4). The last only keeps the orders of two hospitals apart and is
+no reason to keep an order from images that name another issuer.
 
 What a message leaves out stays as it was, unless it begins the order anew; an order that is cancelled or completed
 leaves the worklist.
@@ -11,12 +15,14 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
+from urllib.parse import quote
 
 from producers.hl7.listener.order_group import ACTIVE, HELD, NEW, Group, groups_of
 from producers.hl7.listener.patient import Patient, Visit, name_of, text
 from producers.hl7.listener.sources import Source
 from producers.hl7.listener.times import local_parts
 from producers.hl7.read import Message
+from producers.patient_key import plain_issuer
 from producers.store.headers import is_uid
 from schemas.events import ClinicalContext, Code, ScheduledProcedureStep, WorklistItem
 from schemas.ids import dicom_uid
@@ -42,7 +48,7 @@ _LONGEST_TEXT: Final = 64
 def contexts_of(
     message: Message, source: Source, patient: Patient, visit: Visit, said: ClinicalContext, known: Known
 ) -> dict[str, ClinicalContext]:
-    """Contexts by accession number.
+    """Contexts by their key.
 
     Parameters
     ----------
@@ -62,13 +68,21 @@ def contexts_of(
     Rejected
         A field that must be there is not.
     """
-    grouped: dict[str, list[Group]] = {}
+    grouped: dict[tuple[str, str, str | None], list[Group]] = {}
     for group in groups_of(message):
-        grouped.setdefault(group.accession(source), []).append(group)
+        accession, issuer = group.accession(source), group.accession_issuer(source)
+        key = order_key(accession, issuer or text(message.header, 4))
+        grouped.setdefault((key, accession, issuer), []).append(group)
     return {
-        accession: _context(accession, groups, source, patient, visit, said, _of_same(said, known(accession)))
-        for accession, groups in grouped.items()
+        key: _context(accession, groups, source, patient, visit, said, _of_same(said, known(key)), issuer)
+        for (key, accession, issuer), groups in grouped.items()
     }
+
+
+def order_key(accession: str, issuer: str) -> str:
+    """Key of an order in ``clinical.context``: the accession number, after who issued it where that is known."""
+    apart = quote(plain_issuer(issuer), safe="")
+    return f"{apart}/{accession}" if apart else accession
 
 
 def _of_same(said: ClinicalContext, before: ClinicalContext | None) -> ClinicalContext | None:
@@ -86,6 +100,7 @@ def _context(
     visit: Visit,
     said: ClinicalContext,
     before: ClinicalContext | None,
+    issuer: str | None,
 ) -> ClinicalContext:
     """One order, which may have several procedures under its accession number."""
     # an answer or a report without a status does not bring a cancelled order back
@@ -98,6 +113,7 @@ def _context(
     context = replace(
         said,
         accession_number=accession,
+        accession_issuer=issuer,
         study_instance_uid=uid or (before.study_instance_uid if before else None),
         order_priority=next((found for group in groups if (found := group.priority())), None),
         reason=next((found for group in groups if (found := _reason(group))), None),

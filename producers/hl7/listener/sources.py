@@ -35,6 +35,7 @@ class Source(BaseModel):
     character_set: str = UNICODE_UTF8
     time_zone: str = "UTC"
     assigning_authority: str = ""
+    accession_issuer: str = ""
     accession: tuple[Place, ...] = ("IPC-1", "OBR-18", "OBR-3", "ORC-3")
     stations: dict[str, str] = Field(default_factory=dict)
     modalities: dict[str, str] = Field(default_factory=dict)

@@ -127,11 +127,14 @@ def written(kafka: KafkaSettings) -> list[Written]:
 
 
 def of_key(kafka: KafkaSettings, name: str, count: int) -> list[ClinicalContext | None]:
-    """What is written under a key, once there is so much of it: a commit is confirmed before it is visible."""
+    """What is written under a key, or of an order, once there is so much of it.
+
+    A commit is confirmed before it is visible.
+    """
     found: list[ClinicalContext | None] = []
 
     def there() -> bool:
-        found[:] = [one.context for one in written(kafka) if one.key == name]
+        found[:] = [one.context for one in written(kafka) if one.key in (name, f"hosp/{name}")]
         return len(found) >= count
 
     wait_for(there, f"{count} messages of one key")

@@ -121,4 +121,4 @@ class Table:
         return writes
 
     def order(self, accession: str) -> ClinicalContext:
-        return self.contexts[accession]
+        return self.contexts[f"hosp/{accession}"]

@@ -45,7 +45,7 @@ def test_an_order_of_old_is_read_whole() -> None:
     table = Table()
     (write,) = table.take(old_order("A1", "1"))
     order = table.order("A1")
-    assert write.key == "A1"
+    assert write.key == "hosp/A1"
     assert order.patient_key == key()
     assert (order.order_priority, order.patient_class, order.patient_location) == ("S", "E", "ED")
     assert (order.order_status, order.reason, order.patient_age_years) == ("active", "Підозра на інсульт", 65)
@@ -152,7 +152,7 @@ def test_several_orders_of_one_message() -> None:
             "ORC|CA", field("OBR", {4: "MR1^МРТ", 18: "A2", 19: "RP2", 20: "S3", 24: "MR"}),
         )
     )  # fmt: skip
-    assert [write.key for write in writes] == ["A1", "A2"]
+    assert [write.key for write in writes] == ["hosp/A1", "hosp/A2"]
     assert len({write.context.event_id for write in writes if write.context}) == 2
     item = table.order("A1").worklist
     assert item is not None
@@ -216,7 +216,7 @@ def test_a_new_name_reaches_the_worklist() -> None:
     table = Table()
     table.take(old_order("A1", "1"))
     writes = table.take(admission("A08", "2", patient=pid(name="Гнатюк^Олесь")))
-    assert [write.key for write in writes] == [key(), "A1"]
+    assert [write.key for write in writes] == [key(), "hosp/A1"]
     item = table.order("A1").worklist
     assert item is not None
     assert item.patient_name == "Гнатюк^Олесь"
@@ -392,6 +392,38 @@ def test_an_accession_number_of_another_patient_takes_neither_study_nor_identity
     assert (order.patient_key, order.order_status) == (key("9999"), "cancelled")
     assert of_first is not None
     assert (order.study_instance_uid, order.merged_keys, order.worklist) == (None, (), None)
+
+
+def test_one_accession_number_of_two_hospitals_are_two_orders() -> None:
+    table = Table()
+    first = old_order("A1", "1")
+    table.take(first)
+    table.take(old_order("A1", "2", control="CA", patient=pid("9999")).replace(b"|HOSP|", b"|North/2|", 1))
+    assert [(name, one.order_status) for name, one in sorted(table.contexts.items())] == [
+        ("hosp/A1", "active"),
+        ("north%2F2/A1", "cancelled"),
+    ]
+    # a facility may be any system of a hospital: it is not told to those who compare issuers
+    assert {one.accession_issuer for one in table.contexts.values()} == {None}
+    (nameless,) = table.take(first.replace(b"|HOSP|", b"||", 1))
+    assert nameless.key == "A1"
+
+
+def test_who_issued_an_accession_number_is_agreed_on_or_said_with_it() -> None:
+    table = Table()
+    (said,) = table.take(new_order("A1^Північ", "1"))
+    assert said.context is not None
+    assert (said.context.accession_number, said.context.accession_issuer) == ("A1", "Північ")
+    assert said.key == "%D0%BF%D1%96%D0%B2%D0%BD%D1%96%D1%87/A1"
+    (said,) = table.take(new_order("A1^^1.2.3^ISO", "2"))
+    assert said.context is not None
+    assert said.context.accession_issuer == "1.2.3"
+    agreed = Source(name="ris", accession_issuer="CITY")
+    for number, message in enumerate((new_order("A1^X", "3"), old_order("A1", "4"))):
+        (said,) = table.take(message, agreed)
+        assert (number, said.key) == (number, "city/A1")
+        assert said.context is not None
+        assert said.context.accession_issuer == "CITY"
 
 
 def test_merges_of_one_message_build_on_each_other() -> None:

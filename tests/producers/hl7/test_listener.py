@@ -169,7 +169,7 @@ def test_ten_thousand_messages_over_many_connections(listener: Running, kafka_se
     of_key(kafka_settings, f"{prefix}-7-249", 5)
     found: dict[str, list[str | None]] = {}
     for one in written(kafka_settings):
-        if one.key.startswith(prefix) and one.context is not None:
+        if one.key.startswith(f"hosp/{prefix}") and one.context is not None:
             found.setdefault(one.key, []).append(one.context.order_priority)
     assert len(found) == 2000
     assert all(priorities == list("SARSA") for priorities in found.values())

@@ -93,7 +93,7 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(kafka_settings: Kafka
             connection.close()
     assert not unanswered
     of_key(kafka_settings, f"{prefix}-{total - 1}", 1)
-    counted = Counter(one.key for one in written(kafka_settings) if one.key.startswith(f"{prefix}-"))
+    counted = Counter(one.key for one in written(kafka_settings) if one.key.startswith(f"hosp/{prefix}-"))
     assert len(counted) == total
     assert set(counted.values()) == {1}
 
@@ -121,7 +121,7 @@ def test_told_to_stop_it_answers_what_it_wrote_and_the_next_listener_knows_it(
     with listening(kafka_settings, tmp_path) as other:
         assert set(codes(other.send(*messages))) == {"AA"}
     of_key(kafka_settings, f"{prefix}-{total - 1}", 1)
-    counted = Counter(one.key for one in written(kafka_settings) if one.key.startswith(f"{prefix}-"))
+    counted = Counter(one.key for one in written(kafka_settings) if one.key.startswith(f"hosp/{prefix}-"))
     assert len(counted) == total
     assert set(counted.values()) == {1}
 
