@@ -14,6 +14,9 @@ from starlette.types import ASGIApp
 from schemas.errors import ConfigurationError
 
 SHUTDOWN_S: Final = 3
+#: How long a client may leave what was sent to it unread. Then the kernel ends the connection (RFC 5482): the
+#: server itself would keep what it could not send for as long as the client holds its end open.
+UNREAD_S: Final = 30
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -25,12 +28,15 @@ def listen(host: str, port: int) -> socket.socket:
         The port is in use or the address is not ours.
     """
     try:
-        return socket.create_server((host, port), backlog=512)
+        listener = socket.create_server((host, port), backlog=512)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"port {port} on {host} cannot be opened ({error}): end the process that has it, "
             "or set SCANSTREAM_API_PORT to another one"
         ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # not on every system; connections have it from their listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_S * 1000)
+    return listener
 
 
 @contextmanager

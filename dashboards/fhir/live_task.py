@@ -14,6 +14,8 @@ the time at which something was last heard of the task: ``live-<milliseconds>``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Final
 
 from consumers.fhir import identity
@@ -62,32 +64,23 @@ def status_of(task: TaskView) -> str:
     return "on-hold" if waits and task.held is not None else _STATUS[task.state]
 
 
-def live_task(task: TaskView) -> Json:
-    """FHIR Task of an inference task."""
-    end = max(task.created_at, task.updated_at)
-    asked = task.asked
-    resource: Json = {
-        "resourceType": "Task",
-        "id": task.task_id,
-        "meta": {"versionId": version_of(task), "lastUpdated": instant(task.updated_at)},
-        "identifier": [identity.task_identifier(task.task_id)],
-        "status": status_of(task),
-        "statusReason": _reason(task),
-        "businessStatus": {"coding": [{"system": BUSINESS_STATUS, "code": _business(task)}]},
-        "intent": "order",
-        "priority": PRIORITIES[task.priority],
-        "code": {"coding": [{"system": MODEL, "code": task.model_name}], "text": task.model_name},
-        "focus": {"type": "ImagingStudy", "identifier": identity.uid_identifier(task.study_instance_uid)},
-        "executionPeriod": _period(task, instant(end)),
-        "authoredOn": instant(task.created_at),
-        "lastModified": instant(end),
-        "requester": None if asked is None else {"type": "Device", "display": f"scanstream {asked.requested_by}"},
-        "owner": _owner(task),
-        "restriction": {"period": {"end": instant(max(task.created_at, task.deadline))}},
-        "input": _inputs(task),
-        "output": _outputs(task),
-    }
-    return {name: value for name, value in resource.items() if value not in (None, [])}
+def live_task(task: TaskView, only: Collection[str] | None = None) -> Json:
+    """FHIR Task of an inference task.
+
+    Parameters
+    ----------
+    task
+        What is known of it.
+    only
+        Elements that are wanted beside type and id, for a search that looks at nothing else; ``None``: all.
+    """
+    resource: Json = {"resourceType": "Task", "id": task.task_id}
+    for name, make in _ELEMENTS.items():
+        if only is None or name in only:
+            value = make(task)
+            if value not in (None, []):
+                resource[name] = value
+    return resource
 
 
 def _reason(task: TaskView) -> Json | None:
@@ -111,11 +104,11 @@ def _business(task: TaskView) -> str:
     return task.state.value.replace("_", "-")
 
 
-def _period(task: TaskView, end: str) -> Json | None:
+def _period(task: TaskView) -> Json | None:
     begun = [moment.at for moment in task.moments if moment.name == TaskState.PREPROCESSING.value]
     if not begun:
         return None
-    return {"start": instant(min(begun)), **({"end": end} if task.finished else {})}
+    return {"start": instant(min(begun)), **({"end": instant(_end(task))} if task.finished else {})}
 
 
 def _owner(task: TaskView) -> Json:
@@ -163,3 +156,33 @@ def _outputs(task: TaskView) -> list[Json]:
 
 def _parameter(code: str, **value: object) -> Json:
     return {"type": {"coding": [{"system": PARAMETER, "code": code}]}, **value}
+
+
+def _end(task: TaskView) -> datetime:
+    return max(task.created_at, task.updated_at)
+
+
+_ELEMENTS: Final[dict[str, Callable[[TaskView], object]]] = {
+    "meta": lambda task: {"versionId": version_of(task), "lastUpdated": instant(task.updated_at)},
+    "identifier": lambda task: [identity.task_identifier(task.task_id)],
+    "status": status_of,
+    "statusReason": _reason,
+    "businessStatus": lambda task: {"coding": [{"system": BUSINESS_STATUS, "code": _business(task)}]},
+    "intent": lambda _: "order",
+    "priority": lambda task: PRIORITIES[task.priority],
+    "code": lambda task: {"coding": [{"system": MODEL, "code": task.model_name}], "text": task.model_name},
+    "focus": lambda task: {
+        "type": "ImagingStudy",
+        "identifier": identity.uid_identifier(task.study_instance_uid),
+    },
+    "executionPeriod": _period,
+    "authoredOn": lambda task: instant(task.created_at),
+    "lastModified": lambda task: instant(_end(task)),
+    "requester": lambda task: (
+        None if task.asked is None else {"type": "Device", "display": f"scanstream {task.asked.requested_by}"}
+    ),
+    "owner": _owner,
+    "restriction": lambda task: {"period": {"end": instant(max(task.created_at, task.deadline))}},
+    "input": _inputs,
+    "output": _outputs,
+}

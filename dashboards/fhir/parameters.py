@@ -6,7 +6,7 @@ identifier under ``name:identifier`` (FHIR R4 3.1.1.4.11).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -105,10 +105,26 @@ _OWN: Final[dict[str, dict[str, Parameter]]] = {
 PARAMETERS: Final = {name: {**own, "_tag": _TAG} for name, own in _OWN.items()}
 
 
-def rows(resource: Json) -> set[Row]:
-    """Index rows of one resource; elements that are not as R4 says are left out."""
+def elements(resource_type: str, names: Collection[str]) -> set[str]:
+    """Elements of a resource that search parameters of these names read."""
+    known = PARAMETERS[resource_type]
+    return {known[name].path.partition(".")[0] for name in names if name in known}
+
+
+def rows(resource: Json, only: Collection[str] | None = None) -> set[Row]:
+    """Index rows of one resource; elements that are not as R4 says are left out.
+
+    Parameters
+    ----------
+    resource
+        The resource.
+    only
+        Names of the parameters that are asked for; ``None``: all.
+    """
     found: set[Row] = set()
     for name, parameter in PARAMETERS[resource["resourceType"]].items():
+        if only is not None and name not in only:
+            continue
         for element in _elements(resource, parameter.path.split(".")):
             found.update(_rows(name, parameter, element))
     return found

@@ -52,6 +52,11 @@ class Query:
     only_total: bool = False
     used: tuple[tuple[str, str], ...] = field(default=())
 
+    @property
+    def names(self) -> set[str]:
+        """Names of the parameters that took part, without their modifiers."""
+        return {name.partition(":")[0] for name, _ in self.used}
+
 
 def where(query: Query, *more: Condition) -> tuple[str, list[str | int]]:
     """SQL of all conditions, and its values.

@@ -15,6 +15,7 @@ from dashboards.fhir import query
 from dashboards.fhir.live_task import etag_of, live_task
 from dashboards.fhir.matching import matching
 from dashboards.fhir.outcome import FhirRefusal, Json
+from dashboards.fhir.parameters import elements
 from dashboards.fhir.store import FhirStore, Page, Stored
 from dashboards.fhir.task_request import command_of, order_of_task
 from dashboards.live.records import TaskView
@@ -26,6 +27,8 @@ from dashboards.orders.order import key_of
 _LIVE: Final = 10**15
 #: Tasks that are looked at for one page; a page of older ones begins where it ended.
 _MOST: Final = 2_000
+#: Tasks that are matched at a time.
+_PIECE: Final = 100
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,20 @@ class Tasks:
         return None if total is None else total + more
 
     def _live(self, wanted: query.Query) -> tuple[list[Current], int | None]:
-        """Tasks that match and are not stored; and if there are more, when the last one looked at was made."""
+        """Tasks that match and are not stored; and if there are more, when the last one looked at was made.
+
+        No more are looked at than a page needs, with those of the same millisecond as its last.
+        """
         end = None if wanted.after is None else wanted.after - _LIVE
         tasks = [task for task in self._candidates(wanted) if end is None or _made_at(task) < end]
-        known = {task.task_id: _current(task) for task in tasks}
-        made = ((one.stored.updated, orjson.loads(one.stored.body)) for one in known.values())
-        matches = [known[resource["id"]] for resource in matching(wanted, made)]
+        matches, looked_at = list[Current](), elements("Task", wanted.names)
+        for begin in range(0, len(tasks), _PIECE):
+            piece = tasks[begin : begin + _PIECE]
+            made = [(_updated(task), live_task(task, looked_at)) for task in piece]
+            matches += [_current(piece[at]) for at in matching(wanted, made)]
+            full = not wanted.only_total and len(matches) > wanted.count
+            if full and matches[-1].made_at < matches[wanted.count - 1].made_at:
+                break
         return matches, _made_at(tasks[-1]) if len(tasks) >= _MOST else None
 
     def _candidates(self, wanted: query.Query) -> list[TaskView]:
@@ -193,9 +204,12 @@ class Tasks:
 
 
 def _current(task: TaskView) -> Current:
-    body = orjson.dumps(live_task(task))
-    updated = round(task.updated_at.timestamp() * 1000)
-    return Current(Stored("Task", task.task_id, 0, updated, body), etag_of(task), _made_at(task))
+    stored = Stored("Task", task.task_id, 0, _updated(task), orjson.dumps(live_task(task)))
+    return Current(stored, etag_of(task), _made_at(task))
+
+
+def _updated(task: TaskView) -> int:
+    return round(task.updated_at.timestamp() * 1000)
 
 
 def _made_at(task: TaskView) -> int:

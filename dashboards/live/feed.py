@@ -36,13 +36,17 @@ class Told:
 
 @dataclass(eq=False)
 class Follower:
-    """Somebody who follows; ``wake`` is called from the thread that reads the log."""
+    """Somebody who follows; ``wake`` is called from the thread that reads the log.
+
+    ``commanded`` collects the ids of tasks of which something was asked; ``None``: that is not wanted.
+    """
 
     wake: Callable[[], None]
     wants: Callable[[TaskStatus], bool]
     most: int
     waiting: deque[Told] = field(default_factory=deque)
     too_slow: bool = False
+    commanded: set[str] | None = None
 
 
 class Feed:
@@ -84,6 +88,18 @@ class Feed:
                     follower.too_slow = True
                 else:
                     follower.waiting.append(told)
+                follower.wake()
+
+    def note_command(self, task_id: str) -> None:
+        """Something was asked of a task."""
+        with self._lock:
+            for follower in self._followers:
+                if follower.commanded is None:
+                    continue
+                if len(follower.commanded) >= follower.most:
+                    follower.too_slow = True
+                else:
+                    follower.commanded.add(task_id)
                 follower.wake()
 
     def now(self) -> str:
@@ -151,6 +167,14 @@ class Feed:
         with self._lock:
             taken = list(follower.waiting)
             follower.waiting.clear()
+            return taken
+
+    def take_commanded(self, follower: Follower) -> set[str]:
+        """Tasks of which something was asked since the last time."""
+        with self._lock:
+            taken = set(follower.commanded or ())
+            if follower.commanded is not None:
+                follower.commanded.clear()
             return taken
 
 

@@ -39,6 +39,8 @@ from schemas.events import (
 
 #: Tasks whose deliveries or commands were read before anything else of them; most were forgotten or expired.
 MAX_EARLY_TASKS: Final = 1_000
+#: Tasks that are looked at under one hold of the lock.
+PIECE: Final = 500
 #: Reviews are kept by task.
 TASKS_PER_STUDY: Final = 3
 
@@ -88,6 +90,8 @@ class LiveView:
                     self._note_task(event)
                 if isinstance(event, TaskStatus):
                     self.feed.note(event, place)
+                elif isinstance(event, TaskCommand):
+                    self.feed.note_command(event.task_id)
             case NodeHeartbeat():
                 self.nodes.apply(event)
             case EligibilityDecision():
@@ -172,13 +176,20 @@ class LiveView:
         self, wanted: Callable[[TaskView], bool], before: Mark | None, most: int, study: str | None = None
     ) -> list[TaskView]:
         """Tasks (of one study) that are wanted, the newest first, from a mark on."""
-        with self._lock:
-            if study is None:
-                tasks = self._catalogue.newest(before, self._tasks.get)
-            else:
-                known = self._studies.get(study)
-                tasks = self._catalogue.newest_of(known.task_ids if known else (), before, self._tasks.get)
-            return list(islice((task for task in tasks if wanted(task)), most))
+        found = list[TaskView]()
+        while True:
+            # looked through outside the lock, a piece at a time: who reads the log must not wait for a search
+            with self._lock:
+                if study is None:
+                    tasks = self._catalogue.newest(before, self._tasks.get)
+                else:
+                    known = self._studies.get(study)
+                    tasks = self._catalogue.newest_of(known.task_ids if known else (), before, self._tasks.get)
+                piece = list(islice(tasks, PIECE))
+            found += islice((task for task in piece if wanted(task)), most - len(found))
+            if len(found) >= most or len(piece) < PIECE:
+                return found
+            before = (piece[-1].created_at, piece[-1].task_id)
 
     def place_in_line(self, task_id: str) -> line.Place | None:
         """Where a task stands among those that wait; ``None`` where it does not wait."""

@@ -6,9 +6,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydicom import Dataset
-
 from dashboards.live.records import DeliveryView, TaskView
+from dashboards.ups.model import Json, Value, dataset
 from schemas.events import DeliveryStatus
 
 #: How long a workitem whose task is done waits to hear of stored objects before it is completed without any.
@@ -26,9 +25,9 @@ def is_told(task: TaskView, now: datetime) -> bool:
     return now - task.updated_at > PATIENCE
 
 
-def output_information(task: TaskView) -> list[Dataset]:
+def output_information(task: TaskView) -> list[Json]:
     """Items of Output Information Sequence (0040,4033), one per series."""
-    of_series: dict[tuple[str, str | None, str | None], Dataset] = {}
+    of_series: dict[tuple[str, str | None, str | None], dict[str, Json]] = {}
     for delivery in task.deliveries:
         for one in delivery.objects:
             if one.status is not DeliveryStatus.STORED or not one.object_type[:1].isdigit():
@@ -36,32 +35,21 @@ def output_information(task: TaskView) -> list[Dataset]:
             found = _SERIES.fullmatch(one.url or "")
             study = found[2] if found else task.study_instance_uid
             series, url = (found[3], f"{found[1]}/studies/{found[2]}/series/{found[3]}") if found else (None, None)
-            item = of_series.setdefault((study, series, url), _series_item(study, series, url))
-            if any(known.ReferencedSOPInstanceUID == one.identifier for known in item.ReferencedSOPSequence):
-                continue
-            item.ReferencedSOPSequence.append(reference(one.object_type, one.identifier))
-    return list(of_series.values())
+            images = of_series.setdefault((study, series, url), {})
+            images.setdefault(one.identifier, reference(one.object_type, one.identifier))
+    return [_series_item(*where, list(images.values())) for where, images in of_series.items()]
 
 
-def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+def reference(sop_class_uid: str, sop_instance_uid: str) -> Json:
     """Item of Referenced SOP Sequence (0008,1199)."""
-    item = Dataset()
-    item.ReferencedSOPClassUID = sop_class_uid
-    item.ReferencedSOPInstanceUID = sop_instance_uid
-    return item
+    return dataset(ReferencedSOPClassUID=sop_class_uid, ReferencedSOPInstanceUID=sop_instance_uid)
 
 
-def _series_item(study: str, series: str | None, url: str | None) -> Dataset:
-    item = Dataset()
-    item.TypeOfInstances = "DICOM"
-    item.StudyInstanceUID = study
-    if series is not None:
-        item.SeriesInstanceUID = series
-    item.ReferencedSOPSequence = []
+def _series_item(study: str, series: str | None, url: str | None, images: list[Json]) -> Json:
+    more: dict[str, Value] = {} if series is None else {"SeriesInstanceUID": series}
     if url is not None:
-        item.WADORSRetrievalSequence = [Dataset()]
-        item.WADORSRetrievalSequence[0].RetrieveURL = url
-    return item
+        more["WADORSRetrievalSequence"] = [dataset(RetrieveURL=url)]
+    return dataset(TypeOfInstances="DICOM", StudyInstanceUID=study, ReferencedSOPSequence=images, **more)
 
 
 def _of_dicom(delivery: DeliveryView) -> bool:

@@ -1,71 +1,108 @@
-"""Workitem as it was told and as it is → event reports (PS3.4 CC.2.4, PS3.18 11.12), in DICOM JSON. Pure."""
+"""Task as it was told and as it is → event reports (PS3.4 CC.2.4, PS3.18 11.12), in DICOM JSON. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 from urllib.parse import parse_qsl
 
-from pydicom import Dataset
-
+from dashboards.live.records import Said, TaskView
+from dashboards.ups.identity import workitem_uid
+from dashboards.ups.model import Json, Value, dataset, value_of
 from dashboards.ups.search import matches, parse
 from dashboards.ups.subscriptions import FILTERED, GLOBAL, Subscription
+from dashboards.ups.workitem import LABEL, UPS_PUSH, State, progress_of, readiness_of, state_of, station_name
 
-#: UPS Event SOP Class.
-UPS_EVENT: Final = "1.2.840.10008.5.1.4.34.6.4"
 _STATE_REPORT: Final = 1
+_CANCEL_REQUESTED: Final = 2
 _PROGRESS_REPORT: Final = 3
+_ASSIGNED: Final = 5
+_FINAL: Final = frozenset({State.COMPLETED, State.CANCELED})
+#: What an AE title may not have (PS3.5 6.2).
+_NO_AE: Final = re.compile(r"[^\x20-\x5b\x5d-\x7e]")
 
 
 @dataclass(frozen=True)
 class Told:
     """What a subscriber knows of a workitem."""
 
-    state: str
+    state: State
     readiness: str
     progress: str
+    cancel_requested: bool
 
 
-def is_wanted(item: Dataset, subscriptions: Iterable[Subscription]) -> bool:
-    """Whether any subscription is of this workitem."""
+def is_wanted(task: TaskView, subscriptions: Iterable[Subscription], now: datetime) -> bool:
+    """Whether any subscription is of the workitem of this task."""
+    uid = workitem_uid(task)
     for one in subscriptions:
-        if one.workitem in (GLOBAL, item.SOPInstanceUID):
+        if one.workitem in (GLOBAL, uid):
             return True
-        if one.workitem == FILTERED and matches(item, parse(parse_qsl(one.filter, keep_blank_values=True))):
-            return True
+        if one.workitem == FILTERED:
+            wanted = parse(parse_qsl(one.filter, keep_blank_values=True))
+            if matches(task, wanted, now):
+                return True
     return False
 
 
-def told(item: Dataset) -> Told:
-    """What a workitem says now."""
-    progress = item.ProcedureStepProgressInformationSequence[0]
-    said = f"{progress.ProcedureStepProgress} {progress.ProcedureStepProgressDescription}"
-    return Told(item.ProcedureStepState, item.InputReadinessState, said)
+def told(task: TaskView, now: datetime) -> Told:
+    """What the workitem of a task says now."""
+    state = state_of(task, now)
+    progress = progress_of(task, state)
+    said = (
+        f"{value_of(progress, 'ProcedureStepProgress')} {value_of(progress, 'ProcedureStepProgressDescription')}"
+    )
+    return Told(state, readiness_of(task), said, task.cancelled is not None)
 
 
-def reports(item: Dataset, before: Told | None) -> Iterator[dict[str, Any]]:
-    """Reports for a subscriber who knows this much: of the state first, then of the progress."""
-    now = told(item)
-    if before is None or (before.state, before.readiness) != (now.state, now.readiness):
-        state = _report(item, _STATE_REPORT)
-        state.ProcedureStepState = now.state
-        state.InputReadinessState = now.readiness
-        if item.ProcedureStepState == "CANCELED":
-            progress = item.ProcedureStepProgressInformationSequence[0]
-            state.ReasonForCancellation = progress.ReasonForCancellation
-            codes = progress.ProcedureStepDiscontinuationReasonCodeSequence
-            state.ProcedureStepDiscontinuationReasonCodeSequence = codes
-        yield state.to_json_dict()
-    if before is not None and before.progress != now.progress and now.state == "IN PROGRESS":
-        progress = _report(item, _PROGRESS_REPORT)
-        progress.ProcedureStepProgressInformationSequence = item.ProcedureStepProgressInformationSequence
-        yield progress.to_json_dict()
+def reports(task: TaskView, now: datetime, before: Told | None, *, new: bool = False) -> Iterator[Json]:
+    """Reports for a subscriber who knows this much: of a request, of the state, then of the progress.
+
+    Parameters
+    ----------
+    task
+        As it is.
+    now
+        Time, UTC.
+    before
+        What the subscriber knows; ``None``: nothing.
+    new
+        The workitem was made while the subscriber listened, so it is told to whom it was given (PS3.4 CC.2.4.3).
+    """
+    is_now, uid = told(task, now), workitem_uid(task)
+    known = before is not None and before.cancel_requested
+    if task.cancelled is not None and not known and (before is not None or is_now.state not in _FINAL):
+        yield _report(uid, _CANCEL_REQUESTED, **_request(task.cancelled))
+    progress = progress_of(task, is_now.state)
+    if before is None or (before.state, before.readiness) != (is_now.state, is_now.readiness):
+        more = _reason(progress) if is_now.state is State.CANCELED else {}
+        state = is_now.state.value
+        yield _report(uid, _STATE_REPORT, ProcedureStepState=state, InputReadinessState=is_now.readiness, **more)
+    if before is None and new and is_now.state is State.SCHEDULED:
+        yield _report(uid, _ASSIGNED, ScheduledStationNameCodeSequence=[station_name()])
+    if before is not None and before.progress != is_now.progress and is_now.state is State.IN_PROGRESS:
+        yield _report(uid, _PROGRESS_REPORT, ProcedureStepProgressInformationSequence=[progress])
 
 
-def _report(item: Dataset, kind: int) -> Dataset:
-    report = Dataset()
-    report.AffectedSOPClassUID = UPS_EVENT
-    report.AffectedSOPInstanceUID = item.SOPInstanceUID
-    report.EventTypeID = kind
-    return report
+def _reason(progress: Json) -> dict[str, Value]:
+    code = value_of(progress, "ProcedureStepDiscontinuationReasonCodeSequence")
+    return {
+        "ReasonForCancellation": value_of(progress, "ReasonForCancellation"),
+        "ProcedureStepDiscontinuationReasonCodeSequence": [code],
+    }
+
+
+def _request(said: Said) -> dict[str, Value]:
+    # over HTTP nobody has an AE title: the name under which it was asked is the nearest
+    found: dict[str, Value] = {"RequestingAE": _NO_AE.sub("", said.actor)[:16].strip() or LABEL}
+    if said.reason is not None:
+        found["ReasonForCancellation"] = said.reason
+    return found
+
+
+def _report(uid: str, kind: int, **content: Value) -> Json:
+    # every workitem is one of UPS Push, and its reports name that class (PS3.4 CC.2.4.3)
+    return dataset(AffectedSOPClassUID=UPS_PUSH, AffectedSOPInstanceUID=uid, EventTypeID=kind, **content)

@@ -7,36 +7,46 @@ Single values, lists of UIDs, wildcards and ranges of date and time; in a sequen
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
-from pydicom import Dataset
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
 
+from dashboards.live.records import TaskView
+from dashboards.ups.identity import workitem_uid
+from dashboards.ups.model import place
 from dashboards.ups.orders import WorkitemRefused
+from dashboards.ups.workitem import LABEL, PRIORITIES, dt, label_of, readiness_of, state_of
 
 MOST: Final = 1_000
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{8}")
-#: What can be asked for, by path of keywords.
-KEYS: Final = frozenset(
-    {
-        "SOPInstanceUID",
-        "ProcedureStepState",
-        "ScheduledProcedureStepPriority",
-        "InputReadinessState",
-        "ProcedureStepLabel",
-        "WorklistLabel",
-        "ScheduledProcedureStepStartDateTime",
-        "ScheduledProcedureStepModificationDateTime",
-        "ScheduledWorkitemCodeSequence.CodeValue",
-        "ScheduledStationNameCodeSequence.CodeValue",
-        "InputInformationSequence.StudyInstanceUID",
-        "InputInformationSequence.SeriesInstanceUID",
-        "ReferencedRequestSequence.AccessionNumber",
-    }
-)
+
+Reader = Callable[[TaskView, datetime], Iterable[str]]
+
+#: What can be asked for, by path of keywords: its values for a task, without making the workitem.
+KEYS: Final[dict[str, Reader]] = {
+    "SOPInstanceUID": lambda task, _: (workitem_uid(task),),
+    "ProcedureStepState": lambda task, now: (state_of(task, now),),
+    "ScheduledProcedureStepPriority": lambda task, _: (PRIORITIES[task.priority],),
+    "InputReadinessState": lambda task, _: (readiness_of(task),),
+    "ProcedureStepLabel": lambda task, _: (label_of(task),),
+    "WorklistLabel": lambda *_: (LABEL,),
+    "ScheduledProcedureStepStartDateTime": lambda task, _: (dt(task.created_at),),
+    "ScheduledProcedureStepModificationDateTime": lambda task, _: (dt(task.updated_at),),
+    "ScheduledWorkitemCodeSequence.CodeValue": lambda task, _: (task.model_name,),
+    "ScheduledStationNameCodeSequence.CodeValue": lambda *_: (LABEL,),
+    "InputInformationSequence.StudyInstanceUID": lambda task, _: (task.study_instance_uid,),
+    "InputInformationSequence.SeriesInstanceUID": lambda task, _: (
+        task.asked.series_instance_uids if task.asked is not None else ()
+    ),
+    "ReferencedRequestSequence.AccessionNumber": lambda task, _: (
+        (task.asked.accession_number,) if task.asked is not None and task.asked.accession_number else ()
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +86,13 @@ def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
     return Wanted(tuple(keys), min(numbers["limit"], MOST), numbers["offset"])
 
 
-def matches(item: Dataset, wanted: Wanted) -> bool:
-    """Whether a workitem has all that is asked for."""
-    return all(_matches(item, path.split("."), value) for path, value in wanted.keys if value != "")
+def matches(task: TaskView, wanted: Wanted, now: datetime) -> bool:
+    """Whether the workitem of a task has all that is asked for."""
+    return all(
+        any(_fits(path.rpartition(".")[2], value, known) for known in KEYS[path](task, now))
+        for path, value in wanted.keys
+        if value != ""
+    )
 
 
 def _path(name: str) -> str:
@@ -89,18 +103,23 @@ def _path(name: str) -> str:
     return ".".join(parts)
 
 
-def _matches(item: Dataset, path: list[str], value: str) -> bool:
-    if len(path) > 1:
-        return any(_matches(inner, path[1:], value) for inner in item.get(path[0]) or [])
-    keyword = path[0]
-    known = str(item.get(keyword) or (item.get("LongCodeValue") if keyword == "CodeValue" else "") or "")
-    representation = dictionary_VR(keyword)
+def _fits(keyword: str, value: str, known: str) -> bool:
+    representation = place(keyword)[1]
     if representation == "DT" and "-" in value:
         first, _, last = value.partition("-")
-        return bool(known) and (not first or known >= first) and (not last or known[: len(last)] <= last)
+        return (not first or known >= first) and (not last or known[: len(last)] <= last)
     if representation == "DT":
         return known.startswith(value)
     if representation == "UI":
-        return known in re.split(r"[,\\]", value)
-    pattern = "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in value)
-    return re.fullmatch(pattern, known) is not None
+        return known in _uids(value)
+    return _pattern(value).fullmatch(known) is not None
+
+
+@lru_cache(1_000)
+def _uids(value: str) -> frozenset[str]:
+    return frozenset(re.split(r"[,\\]", value))
+
+
+@lru_cache(1_000)
+def _pattern(value: str) -> re.Pattern[str]:
+    return re.compile("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in value), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Inference task → DICOM workitem (UPS, PS3.3 B.26). Pure.
+"""Inference task → DICOM workitem (UPS, PS3.3 B.26) in DICOM JSON. Pure.
 
 ::
 
@@ -19,10 +19,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from pydicom import Dataset
-
 from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
+from dashboards.ups.model import Json, Value, dataset
 from dashboards.ups.outputs import is_told, output_information, reference
 from schemas.events import Code, SeriesContent, TaskState
 from schemas.topics import Priority
@@ -41,6 +40,20 @@ PRIORITIES: Final = {
 }
 _FAILED: Final = Code("110501", "DCM", "Equipment failure")
 _CANCELLED: Final = Code("110513", "DCM", "Discontinued for unspecified reason")
+_NOBODY: Final[dict[str, Value]] = dict.fromkeys(
+    (
+        "PatientName",
+        "PatientID",
+        "IssuerOfPatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "AdmissionID",
+        "OtherPatientIDsSequence",
+        "IssuerOfAdmissionIDSequence",
+        "AdmittingDiagnosesDescription",
+        "AdmittingDiagnosesCodeSequence",
+    )
+)
 _WAITS: Final = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 
 
@@ -64,7 +77,7 @@ def state_of(task: TaskView, now: datetime) -> State:
 
 def workitem(
     task: TaskView, now: datetime, series: Sequence[SeriesContent] = (), expected: datetime | None = None
-) -> Dataset:
+) -> Json:
     """Workitem of a task.
 
     Parameters
@@ -79,30 +92,68 @@ def workitem(
         When it is likely to be done.
     """
     state = state_of(task, now)
-    item = Dataset()
-    item.SOPClassUID = UPS_PUSH
-    item.SOPInstanceUID = workitem_uid(task)
-    item.ProcedureStepState = state.value
-    item.ScheduledProcedureStepPriority = PRIORITIES[task.priority]
-    item.ScheduledProcedureStepModificationDateTime = dt(task.updated_at)
-    item.ProcedureStepLabel = f"AI {task.model_name}"[:64]
-    item.WorklistLabel = LABEL
-    item.ScheduledProcedureStepStartDateTime = dt(task.created_at)
+    more: dict[str, Value] = {}
     if expected is not None:
-        item.ExpectedCompletionDateTime = dt(expected)
-    item.ScheduledStationNameCodeSequence = [_code_item(Code(LABEL, SCHEME, LABEL))]
-    item.ScheduledStationClassCodeSequence = []
-    item.ScheduledStationGeographicLocationCodeSequence = []
-    item.ScheduledWorkitemCodeSequence = [_model_item(task)]
-    item.ScheduledProcessingParametersSequence = _parameters(task)
-    item.InputReadinessState = "INCOMPLETE" if task.asked is not None and task.asked.partial else "READY"
-    item.InputInformationSequence = _inputs(task, series)
-    _add_nobody(item)
-    _add_request(item, task)
-    item.ProcedureStepProgressInformationSequence = [_progress(task, state)]
+        more["ExpectedCompletionDateTime"] = dt(expected)
     if state is not State.SCHEDULED:
-        item.UnifiedProcedureStepPerformedProcedureSequence = [_performed(task, state)]
-    return item
+        more["UnifiedProcedureStepPerformedProcedureSequence"] = [_performed(task, state)]
+    return dataset(
+        SOPClassUID=UPS_PUSH,
+        SOPInstanceUID=workitem_uid(task),
+        ProcedureStepState=state.value,
+        ScheduledProcedureStepPriority=PRIORITIES[task.priority],
+        ScheduledProcedureStepModificationDateTime=dt(task.updated_at),
+        ProcedureStepLabel=label_of(task),
+        WorklistLabel=LABEL,
+        ScheduledProcedureStepStartDateTime=dt(task.created_at),
+        ScheduledStationNameCodeSequence=[station_name()],
+        ScheduledStationClassCodeSequence=[],
+        ScheduledStationGeographicLocationCodeSequence=[],
+        ScheduledWorkitemCodeSequence=[long_code(task.model_name)],
+        ScheduledProcessingParametersSequence=_parameters(task),
+        InputReadinessState=readiness_of(task),
+        InputInformationSequence=_inputs(task, series),
+        ReferencedRequestSequence=_request(task),
+        ProcedureStepProgressInformationSequence=[progress_of(task, state)],
+        **_NOBODY,
+        **more,
+    )
+
+
+def label_of(task: TaskView) -> str:
+    """Procedure Step Label (0074,1204)."""
+    return f"AI {task.model_name}"[:64]
+
+
+def station_name() -> Json:
+    """Whom every workitem is given to."""
+    return _code_item(Code(LABEL, SCHEME, LABEL))
+
+
+def readiness_of(task: TaskView) -> str:
+    """Input Readiness State (0040,4041)."""
+    return "INCOMPLETE" if task.asked is not None and task.asked.partial else "READY"
+
+
+def progress_of(task: TaskView, state: State) -> Json:
+    """Item of Procedure Step Progress Information Sequence (0074,1002)."""
+    text = task.state.value if task.reason is None else f"{task.state.value}: {task.reason}"
+    if task.held is not None and not task.finished:
+        text = "held until somebody releases it"
+    more: dict[str, Value] = {}
+    if state is State.CANCELED:
+        code = _FAILED if task.state is TaskState.FAILED else _CANCELLED
+        said = task.cancelled.reason if task.cancelled is not None else None
+        more = {
+            "ProcedureStepCancellationDateTime": dt(task.updated_at),
+            "ReasonForCancellation": (task.reason or said or task.state.value)[:10240],
+            "ProcedureStepDiscontinuationReasonCodeSequence": [_code_item(code)],
+        }
+    return dataset(
+        ProcedureStepProgress=100 if state is State.COMPLETED else task.progress,
+        ProcedureStepProgressDescription=text[:1024],
+        **more,
+    )
 
 
 def _begun(task: TaskView) -> datetime | None:
@@ -110,133 +161,94 @@ def _begun(task: TaskView) -> datetime | None:
     return min(begun, default=None)
 
 
-def _progress(task: TaskView, state: State) -> Dataset:
-    item = Dataset()
-    item.ProcedureStepProgress = str(100 if state is State.COMPLETED else task.progress)
-    text = task.state.value if task.reason is None else f"{task.state.value}: {task.reason}"
-    if task.held is not None and not task.finished:
-        text = "held until somebody releases it"
-    item.ProcedureStepProgressDescription = text[:1024]
-    if state is State.CANCELED:
-        failed = task.state is TaskState.FAILED
-        said = task.cancelled.reason if task.cancelled is not None else None
-        item.ProcedureStepCancellationDateTime = dt(task.updated_at)
-        item.ReasonForCancellation = (task.reason or said or task.state.value)[:10240]
-        item.ProcedureStepDiscontinuationReasonCodeSequence = [_code_item(_FAILED if failed else _CANCELLED)]
-    return item
-
-
-def _performed(task: TaskView, state: State) -> Dataset:
-    item = Dataset()
+def _performed(task: TaskView, state: State) -> Json:
     node = task.node or "unknown"
-    item.PerformedStationNameCodeSequence = [_code_item(Code(node[:16], SCHEME, node[:64]))]
-    item.PerformedStationClassCodeSequence = []
-    item.PerformedStationGeographicLocationCodeSequence = []
-    item.PerformedWorkitemCodeSequence = [_model_item(task)]
-    item.PerformedProcedureStepStartDateTime = dt(_begun(task) or task.created_at)
-    item.OutputInformationSequence = output_information(task)
-    if state in (State.COMPLETED, State.CANCELED):
-        item.PerformedProcedureStepEndDateTime = dt(task.updated_at)
-    return item
+    ended = state in (State.COMPLETED, State.CANCELED)
+    more: dict[str, Value] = {"PerformedProcedureStepEndDateTime": dt(task.updated_at)} if ended else {}
+    return dataset(
+        PerformedStationNameCodeSequence=[_code_item(Code(node[:16], SCHEME, node[:64]))],
+        PerformedStationClassCodeSequence=[],
+        PerformedStationGeographicLocationCodeSequence=[],
+        PerformedWorkitemCodeSequence=[long_code(task.model_name)],
+        PerformedProcedureStepStartDateTime=dt(_begun(task) or task.created_at),
+        OutputInformationSequence=output_information(task),
+        **more,
+    )
 
 
-def _inputs(task: TaskView, series: Sequence[SeriesContent]) -> list[Dataset]:
+def _inputs(task: TaskView, series: Sequence[SeriesContent]) -> list[Json]:
     asked = task.asked
     if asked is None:
         return []
     content = {one.series_instance_uid: one for one in series}
     found = []
     for uid in asked.series_instance_uids:
-        item = Dataset()
-        item.TypeOfInstances = "DICOM"
-        item.StudyInstanceUID = task.study_instance_uid
-        item.SeriesInstanceUID = uid
         one = content.get(uid)
         images = [] if one is None else [reference(one.sop_class_uid, image) for image in one.sop_instance_uids]
-        item.ReferencedSOPSequence = images
-        item.WADORSRetrievalSequence = [Dataset()]
-        item.WADORSRetrievalSequence[0].RetrieveURL = f"{asked.retrieve_url}/series/{uid}"
-        found.append(item)
+        found.append(
+            dataset(
+                TypeOfInstances="DICOM",
+                StudyInstanceUID=task.study_instance_uid,
+                SeriesInstanceUID=uid,
+                ReferencedSOPSequence=images,
+                WADORSRetrievalSequence=[dataset(RetrieveURL=f"{asked.retrieve_url}/series/{uid}")],
+            )
+        )
     return found
 
 
-def _parameters(task: TaskView) -> list[Dataset]:
+def _parameters(task: TaskView) -> list[Json]:
     given = None if task.asked is None else task.asked.parameters
     if given is None:
         return []
     pairs = [("output-format", one) for one in given.output_formats]
     pairs.append(("include-heatmaps", "true" if given.include_heatmaps else "false"))
-    found = [_parameter(name, value) for name, value in pairs]
+    found = [_parameter(name, ValueType="TEXT", TextValue=value) for name, value in pairs]
     if given.confidence_threshold is not None:
-        item = _parameter("confidence-threshold", None)
-        item.NumericValue = f"{given.confidence_threshold:.6g}"
-        item.MeasurementUnitsCodeSequence = [_code_item(Code("1", "UCUM", "no units"))]
-        found.append(item)
+        found.append(
+            _parameter(
+                "confidence-threshold",
+                ValueType="NUMERIC",
+                NumericValue=float(f"{given.confidence_threshold:.6g}"),
+                MeasurementUnitsCodeSequence=[_code_item(Code("1", "UCUM", "no units"))],
+            )
+        )
     return found
 
 
-def _parameter(name: str, text: str | None) -> Dataset:
+def _parameter(name: str, **value: Value) -> Json:
     """Content item (PS3.3 table 10-2)."""
-    item = Dataset()
-    item.ValueType = "NUMERIC" if text is None else "TEXT"
-    item.ConceptNameCodeSequence = [long_code(name)]
-    if text is not None:
-        item.TextValue = text
-    return item
+    return dataset(ConceptNameCodeSequence=[long_code(name)], **value)
 
 
-def _add_nobody(item: Dataset) -> None:
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "IssuerOfPatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "AdmissionID",
-    ):
-        setattr(item, keyword, "")
-    item.OtherPatientIDsSequence = []
-    item.IssuerOfAdmissionIDSequence = []
-    item.AdmittingDiagnosesDescription = ""
-    item.AdmittingDiagnosesCodeSequence = []
-
-
-def _add_request(item: Dataset, task: TaskView) -> None:
+def _request(task: TaskView) -> list[Json]:
     accession = None if task.asked is None else task.asked.accession_number
-    item.ReferencedRequestSequence = []
-    if accession:
-        request = Dataset()
-        request.StudyInstanceUID = task.study_instance_uid
-        request.AccessionNumber = accession
-        request.IssuerOfAccessionNumberSequence = []
-        request.PlacerOrderNumberImagingServiceRequest = ""
-        request.OrderPlacerIdentifierSequence = []
-        request.FillerOrderNumberImagingServiceRequest = ""
-        request.OrderFillerIdentifierSequence = []
-        request.RequestedProcedureID = ""
-        request.RequestedProcedureDescription = ""
-        request.RequestedProcedureCodeSequence = []
-        item.ReferencedRequestSequence = [request]
+    if not accession:
+        return []
+    return [
+        dataset(
+            StudyInstanceUID=task.study_instance_uid,
+            AccessionNumber=accession,
+            IssuerOfAccessionNumberSequence=[],
+            PlacerOrderNumberImagingServiceRequest="",
+            OrderPlacerIdentifierSequence=[],
+            FillerOrderNumberImagingServiceRequest="",
+            OrderFillerIdentifierSequence=[],
+            RequestedProcedureID="",
+            RequestedProcedureDescription="",
+            RequestedProcedureCodeSequence=[],
+        )
+    ]
 
 
-def _model_item(task: TaskView) -> Dataset:
-    return long_code(task.model_name)
-
-
-def long_code(name: str) -> Dataset:
+def long_code(name: str) -> Json:
     """Code of ours for a name, which may be longer than a Code Value (PS3.3 8.1)."""
     return _code_item(Code(name, SCHEME, name[:64]))
 
 
-def _code_item(code: Code) -> Dataset:
-    item = Dataset()
-    if len(code.value) > 16:
-        item.LongCodeValue = code.value
-    else:
-        item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme
-    item.CodeMeaning = code.meaning
-    return item
+def _code_item(code: Code) -> Json:
+    keyword = "LongCodeValue" if len(code.value) > 16 else "CodeValue"
+    return dataset(**{keyword: code.value}, CodingSchemeDesignator=code.scheme, CodeMeaning=code.meaning)
 
 
 def dt(moment: datetime) -> str:

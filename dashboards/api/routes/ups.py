@@ -30,6 +30,7 @@ from dashboards.api.context import ApiContext, Context
 from dashboards.live.records import TaskView
 from dashboards.ups import search
 from dashboards.ups.identity import DOOR, task_of
+from dashboards.ups.model import Json
 from dashboards.ups.orders import WorkitemRefused, check_uid, order_of_workitem, parsed, reason_of, upgrade_of
 from dashboards.ups.workitem import PRIORITIES, State, state_of, workitem
 from schemas.errors import DestinationUnavailable, InvalidMessage
@@ -41,10 +42,6 @@ MEDIA_TYPE: Final = "application/dicom+json"
 LARGEST_BODY: Final = 4 * 1024 * 1024
 _ACTOR: Final = "ups"
 _READABLE: Final = (MEDIA_TYPE, "application/json", "*/*", "application/*")
-#: Keys by which tasks are left out before workitems are made of them.
-_CHEAP: Final = frozenset(
-    {"ProcedureStepState", "ScheduledProcedureStepPriority", "InputInformationSequence.StudyInstanceUID"}
-)
 
 
 @router.post("", status_code=201, response_class=Response)
@@ -80,21 +77,9 @@ def find(request: Request, context: Context) -> Response:
     _acceptable(request)
     wanted = search.parse(request.query_params.multi_items())
     now = context.now()
-    tasks = context.view.newest(lambda task: _may_match(task, wanted, now), None, 1_000_000)
-    if all(path in _CHEAP for path, _ in wanted.keys):
-        tasks = tasks[wanted.offset : wanted.offset + wanted.limit]
-        return _answer([_of(task, context, now) for task in tasks])
-    found, skipped = list[Dataset](), 0
-    for task in tasks:
-        if len(found) >= wanted.limit:
-            break
-        item = _of(task, context, now)
-        if search.matches(item, wanted):
-            if skipped < wanted.offset:
-                skipped += 1
-            else:
-                found.append(item)
-    return _answer(found)
+    most = wanted.offset + wanted.limit
+    tasks = context.view.newest(lambda task: search.matches(task, wanted, now), None, most)[wanted.offset :]
+    return _answer([_of(task, context, now) for task in tasks])
 
 
 @router.get("/{uid}", response_class=Response)
@@ -183,17 +168,7 @@ def _check_open(task: TaskView, context: ApiContext) -> None:
         raise WorkitemRefused(409, f"{said}: nothing can be changed any more")
 
 
-def _may_match(task: TaskView, wanted: search.Wanted, now: datetime) -> bool:
-    state, priority = wanted.value("ProcedureStepState"), wanted.value("ScheduledProcedureStepPriority")
-    study = wanted.value("InputInformationSequence.StudyInstanceUID")
-    return (
-        (not state or state_of(task, now) == state)
-        and (not priority or PRIORITIES[task.priority] == priority)
-        and (not study or task.study_instance_uid in study.replace("\\", ",").split(","))
-    )
-
-
-def _of(task: TaskView, context: ApiContext, now: datetime, series: Sequence[SeriesContent] = ()) -> Dataset:
+def _of(task: TaskView, context: ApiContext, now: datetime, series: Sequence[SeriesContent] = ()) -> Json:
     _, expected = present_task.outlook(task, context.view, now)
     return workitem(task, now, series, expected)
 
@@ -240,8 +215,8 @@ def _acceptable(request: Request) -> None:
         raise WorkitemRefused(406, f"only {MEDIA_TYPE} is served: ask for it")
 
 
-def _answer(items: Sequence[Dataset]) -> Response:
+def _answer(items: Sequence[Json]) -> Response:
     if not items:
         return Response(status_code=204)
-    body = orjson.dumps([item.to_json_dict() for item in items])
+    body = orjson.dumps(items)
     return Response(body, media_type=MEDIA_TYPE, headers={"cache-control": "no-cache"})

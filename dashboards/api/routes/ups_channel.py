@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,7 @@ from dashboards.ups.identity import task_of
 from dashboards.ups.orders import WorkitemRefused
 from dashboards.ups.reports import Told, is_wanted, reports, told
 from dashboards.ups.subscriptions import FILTERED, GLOBAL, Subscription
-from dashboards.ups.workitem import State, state_of, workitem
+from dashboards.ups.workitem import State, state_of
 
 router = APIRouter(tags=["UPS-RS"])
 
@@ -89,7 +90,7 @@ async def channel(socket: WebSocket, aet: str) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(woken.set)
 
-    follower = Follower(wake, lambda _: True, _MOST)
+    follower = Follower(wake, lambda _: True, _MOST, commanded=set())
     try:
         context.view.feed.follow(follower, None)
     except OverflowError:
@@ -102,6 +103,7 @@ async def channel(socket: WebSocket, aet: str) -> None:
         while not gone.done() and not follower.too_slow:
             woken.clear()
             touched = {one.status.task_id for one in context.view.feed.take(follower)}
+            touched |= context.view.feed.take_commanded(follower)
             await _send(socket, await run_in_threadpool(known.news, touched))
             waiting = asyncio.ensure_future(woken.wait())
             await asyncio.wait((waiting, gone), timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
@@ -131,28 +133,26 @@ class _Known:
         now = self._context.now()
         tasks = self._context.view.newest(lambda task: state_of(task, now) not in _FINAL, None, _INITIAL)
         self._subscribed = tuple(self._context.subscriptions.of(self._aet))
-        return [report for task in tasks for report in self._reports(task)]
+        return [report for task in tasks for report in self._reports(task, now)]
 
     def news(self, touched: set[str]) -> list[bytes]:
         """What is new of these tasks, and of those whose objects were not listed yet."""
         if tuple(self._context.subscriptions.of(self._aet)) != self._subscribed:
             return self.all_open()
-        view = self._context.view
+        view, now = self._context.view, self._context.now()
         found = [view.task(task_id) for task_id in sorted(touched | self._pending)]
-        return [report for task in found if task is not None for report in self._reports(task)]
+        return [report for task in found if task is not None for report in self._reports(task, now, new=True)]
 
-    def _reports(self, task: TaskView) -> list[bytes]:
-        now = self._context.now()
-        item = workitem(task, now)
-        if not is_wanted(item, self._subscribed):
+    def _reports(self, task: TaskView, now: datetime, *, new: bool = False) -> list[bytes]:
+        if not is_wanted(task, self._subscribed, now):
             self._told.pop(task.task_id, None)
             self._pending.discard(task.task_id)
             return []
-        found = [orjson.dumps(one) for one in reports(item, self._told.get(task.task_id))]
-        self._told[task.task_id] = told(item)
+        before, self._told[task.task_id] = self._told.get(task.task_id), told(task, now)
+        found = [orjson.dumps(one) for one in reports(task, now, before, new=new)]
         if len(self._told) > _MOST:
             del self._told[next(iter(self._told))]
-        if task.finished and item.ProcedureStepState not in _FINAL:
+        if task.finished and self._told[task.task_id].state not in _FINAL:
             self._pending.add(task.task_id)
         else:
             self._pending.discard(task.task_id)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from consumers.callback.allowed import Allowed
 from dashboards.api.app import create_app
 from dashboards.api.context import ApiContext
+from dashboards.api.server import listen, serving
 from dashboards.fhir.store import FhirStore
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
@@ -114,3 +116,13 @@ def context_of(service: Service) -> ApiContext:
         service.subscriptions,
         service.link_secret,
     )
+
+
+@contextmanager
+def served(service: Service) -> Iterator[str]:
+    """The API on a port of its own; yields its address without the scheme."""
+    with (
+        listen("127.0.0.1", 0) as listener,
+        serving(create_app(context_of(service), service.store), listener, time.sleep),
+    ):
+        yield f"127.0.0.1:{listener.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from schemas.topics import Priority, Topic
 from tests.consumers.fhir.validators import conformance_errors, structure_errors
 from tests.dashboards.api.conftest import Service
 from tests.dashboards.fleet import heartbeat, study
-from tests.dashboards.story import MODEL, Story
+from tests.dashboards.story import MODEL, START, Story
 
 UID = "1.2.3"
 MODEL_SYSTEM, PARAMETER = "urn:scanstream:model", "urn:scanstream:ai-task-parameter"
@@ -243,3 +244,16 @@ async def test_searches_find_tasks_by_what_they_are(service: Service, client: ht
         seen += [entry["resource"]["id"] for entry in page.get("entry", [])]
         url = {link["relation"]: link["url"] for link in page["link"]}.get("next", "")
     assert len(seen) == len(set(seen)) == 5
+
+
+async def test_pages_of_a_search_hold_each_match_once(service: Service, client: httpx.AsyncClient) -> None:
+    """Several are made in the same millisecond, at the end of a page and of what is matched at a time."""
+    for number in range(240):
+        story = Story(f"1.{number}", start=START + timedelta(seconds=number // 7))
+        service.read(story.task(), *([story.status(TaskState.INFERRING, 3)] if number % 3 else []))
+    url, seen = "/fhir/Task?status=in-progress&_count=11", list[str]()
+    while url:
+        page = (await client.get(url)).json()
+        seen += [entry["resource"]["focus"]["identifier"]["value"] for entry in page.get("entry", [])]
+        url = {link["relation"]: link["url"] for link in page["link"]}.get("next", "")
+    assert sorted(seen) == sorted(f"urn:oid:1.{number}" for number in range(240) if number % 3)

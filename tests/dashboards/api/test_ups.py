@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +11,12 @@ import pytest
 from pydicom import Dataset
 from websockets.sync.client import connect
 
-from dashboards.api.app import create_app
-from dashboards.api.server import listen, serving
+from dashboards.api.routes import ups
+from dashboards.live.records import TaskView
+from dashboards.ups.workitem import workitem
 from schemas.events import CommandKind, InferenceTask, TaskCommand, TaskState
 from schemas.topics import Priority, Topic
-from tests.dashboards.api.conftest import Service, context_of
+from tests.dashboards.api.conftest import Service, served
 from tests.dashboards.fleet import heartbeat, study
 from tests.dashboards.story import MODEL, Story
 
@@ -246,14 +243,21 @@ async def test_searches(service: Service, client: httpx.AsyncClient):
     assert (await client.get("/workitems", headers={"accept": "application/pdf"})).status_code == 406
 
 
-@contextmanager
-def served(service: Service) -> Iterator[str]:
-    """The API on a port of its own; yields its address without the scheme."""
-    with (
-        listen("127.0.0.1", 0) as listener,
-        serving(create_app(context_of(service), service.store), listener, time.sleep),
-    ):
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+async def test_a_search_makes_the_workitems_of_its_page_only(
+    service: Service, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.read(*(Story(f"1.{number}").task() for number in range(300)))
+    made = list[str]()
+
+    def counted(task: TaskView, *given: Any) -> dict[str, Any]:
+        made.append(task.task_id)
+        return workitem(task, *given)
+
+    monkeypatch.setattr(ups, "workitem", counted)
+    assert (await client.get("/workitems?ProcedureStepLabel=none*")).status_code == 204
+    assert made == []
+    page = read(await client.get("/workitems?limit=4&offset=296&ProcedureStepLabel=AI*"))
+    assert len(page) == len(made) == 4
 
 
 def test_subscribers_hear_of_what_they_asked_for(service: Service) -> None:
@@ -291,20 +295,47 @@ def test_subscribers_hear_of_what_they_asked_for(service: Service) -> None:
             assert states == ["IN PROGRESS", "IN PROGRESS"]
 
 
+def test_a_request_to_cancel_and_a_new_workitem_are_reported(service: Service) -> None:
+    running, new = Story("1.2.3"), Story("1.2.4")
+    service.read(running.task(), running.status(TaskState.INFERRING, 3))
+    with served(service) as address, httpx.Client(base_url=f"http://{address}") as http:
+        uid = http.get(f"/v1/tasks/{running.task_id}").json()["links"]["ups"].rpartition("/")[2]
+        assert http.post(f"/workitems/{GLOBAL}/subscribers/PERFORMER").status_code == 201
+        with connect(f"ws://{address}/subscribers/PERFORMER") as channel:
+            assert hear(channel.recv(30)) == (uid, 1, "IN PROGRESS")
+            why = Dataset()
+            why.ReasonForCancellation = "Не той пацієнт"
+            asked = http.post(f"/workitems/{uid}/cancelrequest", content=as_json(why), headers=JSON)
+            assert asked.status_code == 202
+            report = Dataset.from_json(orjson.loads(channel.recv(30)))
+            assert report.AffectedSOPClassUID == "1.2.840.10008.5.1.4.34.6.1", "PS3.4 CC.2.4.3"
+            assert (report.AffectedSOPInstanceUID, report.EventTypeID) == (uid, 2)
+            assert (report.RequestingAE, report.ReasonForCancellation) == ("ups", "Не той пацієнт")
+            # asked again, and through another door: it was told
+            http.post(f"/workitems/{uid}/cancelrequest")
+            http.post(f"/v1/tasks/{running.task_id}/cancel")
+            service.read(running.status(TaskState.CANCELLED, 4))
+            assert hear(channel.recv(30)) == (uid, 1, "CANCELED")
+            service.read(new.task(), new.status(TaskState.QUEUED, 2.1))
+            other = hear(channel.recv(30))
+            assert other[1:] == (1, "SCHEDULED")
+            assigned = Dataset.from_json(orjson.loads(channel.recv(30)))
+            assert (assigned.AffectedSOPInstanceUID, assigned.EventTypeID) == (other[0], 5)
+            assert assigned.ScheduledStationNameCodeSequence[0].CodeValue == "scanstream"
+
+
+def test_whoever_connects_hears_of_requests_that_are_open(service: Service) -> None:
+    running = Story("1.2.3")
+    service.read(running.task(), running.status(TaskState.INFERRING, 3))
+    with served(service) as address, httpx.Client(base_url=f"http://{address}") as http:
+        http.post(f"/v1/tasks/{running.task_id}/cancel", json={"actor": "o.koval"})
+        http.post(f"/workitems/{GLOBAL}/subscribers/RIS")
+        with connect(f"ws://{address}/subscribers/RIS") as channel:
+            asked = Dataset.from_json(orjson.loads(channel.recv(30)))
+            assert (asked.EventTypeID, asked.RequestingAE) == (2, "o.koval")
+            assert hear(channel.recv(30))[1:] == (1, "IN PROGRESS")
+
+
 def hear(text: str | bytes) -> tuple[str, int, str]:
     report = Dataset.from_json(orjson.loads(text))
     return report.AffectedSOPInstanceUID, report.EventTypeID, report.get("ProcedureStepState", "")
-
-
-def test_a_client_that_does_not_read_its_events_keeps_nobody_waiting(service: Service) -> None:
-    story = Story(UID)
-    service.read(story.task())
-    with served(service) as address, socket.create_connection(address.split(":")) as silent:
-        silent.sendall(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert silent.recv(12) == b"HTTP/1.1 200"
-        with httpx.Client(base_url=f"http://{address}", timeout=30) as http:
-            for number in range(5_000):
-                service.read(replace(story.status(TaskState.INFERRING, 3), progress=number % 100))
-            assert http.get(f"/v1/tasks/{story.task_id}").json()["progress"] == 99
-            with http.stream("GET", f"/v1/tasks/{story.task_id}/events") as stream:
-                assert next(line for line in stream.iter_lines() if line.startswith("data")).count('"inferring"')
