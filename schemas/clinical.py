@@ -58,6 +58,9 @@ class Hl7Settings(Block):
     max_waiting: int = Field(default=5000, ge=1, description="messages in hand; more are answered AR")
     max_waiting_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     message_timeout_s: float = Field(default=60.0, gt=0, description="longest time for one message to come in")
+    kafka_timeout_s: float = Field(
+        default=5.0, ge=1, description="longest time that Kafka may take for a message; then it is answered AR"
+    )
     idle_timeout_s: float = Field(default=14_400.0, gt=0, description="longest time between two messages")
     batch: int = Field(default=256, ge=1, le=2000, description="messages of one Kafka transaction")
     keep_rejected: int = Field(

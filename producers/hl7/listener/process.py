@@ -21,6 +21,7 @@ from producers.dimse.tls import TlsFiles, context
 from producers.hl7.listener.kept import Kept
 from producers.hl7.listener.known import KnownContexts
 from producers.hl7.listener.log_reader import LogReader
+from producers.hl7.listener.patience import Patience
 from producers.hl7.listener.server import MllpServer
 from producers.hl7.listener.sources import load
 from producers.hl7.listener.writer import ContextWriter, Work
@@ -49,8 +50,14 @@ def body(process: Process) -> None:
     keys = patient_keys(PatientSettings(), process.settings.data_dir)
     if not wait_until_ready(kafka, process.stop):
         return
+    patience = Patience(settings.kafka_timeout_s, time.monotonic)
     publisher = EventPublisher(
-        kafka, codec_from(registry), process.source, process.telemetry, transactional_id=process.instance
+        kafka,
+        codec_from(registry),
+        process.source,
+        process.telemetry,
+        transactional_id=process.instance,
+        time_left=patience,
     )
     known = KnownContexts(codec_from(registry))
     loop = uvloop.new_event_loop()
@@ -71,6 +78,7 @@ def body(process: Process) -> None:
         settled,
         time.monotonic,
         _now,
+        patience,
         settings.batch,
         settings.max_waiting,
         settings.max_waiting_bytes,

@@ -2,7 +2,7 @@
 
 Guarantee: AA is answered only for what is committed; a message that is sent again after any kind of end gives no
 second event; of one key the messages stay in the order in which they came. While Kafka is away messages are
-answered AR, the first ones after the time of a transaction, and nothing of them is written later.
+answered AR, the first ones after the time that Kafka may take, and nothing of them is written later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from producers.hl7.listener.interpret import Write, first_event_id, interpret
 from producers.hl7.listener.kept import Kept
 from producers.hl7.listener.known import KnownContexts
 from producers.hl7.listener.log_reader import LogReader
+from producers.hl7.listener.patience import Patience
 from producers.hl7.listener.patient import text
 from producers.hl7.listener.problem import INTERNAL, SEQUENCE, TABLE_VALUE, Problem, Rejected
 from producers.hl7.listener.sources import Source
@@ -35,6 +36,8 @@ from schemas.topics import Topic
 log = logging.getLogger(__name__)
 
 _PROBE_S: Final = 2.0
+#: So long after a probe in vain nobody asks again, and messages are turned away at once.
+_AGAIN_S: Final = 1.0
 _CATCH_UP_S: Final = 10.0
 _IDLE_S: Final = 0.5
 _AWAY: Final = Problem(INTERNAL, "MSH", None, "Kafka is away: send the message again later", may_pass=True)
@@ -81,6 +84,8 @@ class ContextWriter:
         Is given the replies of a batch at once, as ``(reply, answers)``.
     clock, now
         Monotonic seconds; time of day.
+    patience
+        What the publisher asks for its time left; begins with each batch.
     batch, waiting, waiting_bytes
         Messages of one transaction; messages and bytes in hand.
     """
@@ -96,6 +101,7 @@ class ContextWriter:
         settled: Callable[[list[tuple[Work, list[bytes]]]], None],
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        patience: Patience,
         batch: int,
         waiting: int,
         waiting_bytes: int,
@@ -109,6 +115,7 @@ class ContextWriter:
         self._settled = settled
         self._clock = clock
         self._now = now
+        self._patience = patience
         self._batch = batch
         self._most = waiting
         self._most_bytes = waiting_bytes
@@ -117,6 +124,7 @@ class ContextWriter:
         self._changed = threading.Condition()
         self._ending = False
         self._unsure = self._unregistered = True
+        self._ask_at = float("-inf")
         self._answered = 0
         self._started = f"{int(now().timestamp()):X}"
         self.failure: BaseException | None = None
@@ -188,32 +196,38 @@ class ContextWriter:
             return None if self._ending and not taken else taken
 
     def _look(self) -> None:
-        try:
-            self._reader.refresh()
-        except DestinationUnavailable:
-            self._unsure = True
+        """Nothing is in hand: follow the log, or end what a failed transaction left open once Kafka is back."""
+        with self._patience:
+            self._is_there()
 
     def _do(self, batch: list[Work]) -> None:
-        handled = [] if self._is_there() else [self._turned_away(work) for work in batch]
-        if not handled:
-            handled = [self._decide(work) for work in batch]
-            try:
-                self._write([write for one in handled for write in one.writes])
-            except DestinationUnavailable as error:
-                log.warning("Kafka is away: messages not taken", extra=fields(count=len(batch), reason=str(error)))
-                self._known.failed()
-                self._unsure = True
-                for one in handled:
-                    if one.verdict.code == "AA":
-                        one.verdict = Verdict.of(_AWAY)
+        with self._patience:
+            handled = self._handled(batch)
         self._settled([(one.work, self._answers(one)) for one in handled])
         ended = self._clock()
         for one in handled:
             self._telemetry.count("scanstream_hl7_messages_total", code=one.verdict.code)
             self._telemetry.observe("scanstream_hl7_acknowledgement_seconds", ended - one.work.began_s)
 
+    def _handled(self, batch: list[Work]) -> list[_Handled]:
+        if not self._is_there():
+            return [self._turned_away(work) for work in batch]
+        handled = [self._decide(work) for work in batch]
+        try:
+            self._write([write for one in handled for write in one.writes])
+        except DestinationUnavailable as error:
+            log.warning("Kafka is away: messages not taken", extra=fields(count=len(batch), reason=str(error)))
+            self._known.failed()
+            self._unsure = True
+            for one in handled:
+                if one.verdict.code == "AA":
+                    one.verdict = Verdict.of(_AWAY)
+        return handled
+
     def _is_there(self) -> bool:
         """Whether Kafka can be written to and we know what it has; what is uncertain is made certain first."""
+        if self._unsure and self._clock() < self._ask_at:
+            return False
         try:
             if self._unsure:
                 if self._unregistered:
@@ -222,13 +236,14 @@ class ContextWriter:
                     self._unregistered = True
                     self._publisher.renew(_PROBE_S)
                 self._unregistered = False
-                self._reader.catch_up(_CATCH_UP_S)
+                self._reader.catch_up(min(_CATCH_UP_S, self._patience()))
                 self._unsure = False
                 log.info("Kafka takes messages again")
             else:
                 self._reader.refresh()
         except DestinationUnavailable:
             self._unsure = True
+            self._ask_at = self._clock() + _AGAIN_S
             return False
         return True
 

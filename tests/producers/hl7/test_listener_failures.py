@@ -137,8 +137,11 @@ def test_without_kafka_the_sender_keeps_its_messages(tmp_path: Path) -> None:
         running = manager.__enter__()
         assert codes(running.send(old_order("BEFORE", fresh()))) == ["AA"]
     try:
+        began = time.monotonic()
         answers = running.send(message, later)
         assert codes(answers) == ["AR", "AR"]
+        # senders mostly wait for 10 to 30 s; a transaction may take 15
+        assert time.monotonic() - began < 10.0
         assert "Kafka is away" in (answers[1].first("ERR") or answers[1].header).value(8)
         with kafka_broker(folder, port):
             taken: list[str] = []
