@@ -50,7 +50,7 @@ class Recall:
         with self._lock, kafka_errors("read a message again"):
             if self._consumer is None:
                 self._consumer = new_consumer(
-                    consumer_config(self._settings, "recall", "scanstream.recall", fetch_wait_ms=100)
+                    consumer_config(self._settings, "recall", "scanstream.recall", fetch_wait_ms=1)
                 )
             self._consumer.assign([TopicPartition(place.topic, place.partition, place.offset)])
             try:

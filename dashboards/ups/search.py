@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 
 from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
-from dashboards.ups.model import place
+from dashboards.ups.model import PLACES
 from dashboards.ups.orders import WorkitemRefused
 from dashboards.ups.workitem import LABEL, PRIORITIES, dt, label_of, readiness_of, state_of
 
@@ -104,7 +104,7 @@ def _path(name: str) -> str:
 
 
 def _fits(keyword: str, value: str, known: str) -> bool:
-    representation = place(keyword)[1]
+    representation = PLACES[keyword][1]
     if representation == "DT" and "-" in value:
         first, _, last = value.partition("-")
         return (not first or known >= first) and (not last or known[: len(last)] <= last)

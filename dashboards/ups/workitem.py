@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache, lru_cache
 from typing import Final
 
 from dashboards.live.records import TaskView
@@ -54,6 +55,7 @@ _NOBODY: Final[dict[str, Value]] = dict.fromkeys(
         "AdmittingDiagnosesCodeSequence",
     )
 )
+_PREPROCESSING: Final = TaskState.PREPROCESSING.value
 _WAITS: Final = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 
 
@@ -125,6 +127,7 @@ def label_of(task: TaskView) -> str:
     return f"AI {task.model_name}"[:64]
 
 
+@cache
 def station_name() -> Json:
     """Whom every workitem is given to."""
     return _code_item(Code(LABEL, SCHEME, LABEL))
@@ -157,7 +160,7 @@ def progress_of(task: TaskView, state: State) -> Json:
 
 
 def _begun(task: TaskView) -> datetime | None:
-    begun = [one.at for one in task.moments if one.name == TaskState.PREPROCESSING.value]
+    begun = [one.at for one in task.moments if one.name == _PREPROCESSING]
     return min(begun, default=None)
 
 
@@ -241,6 +244,7 @@ def _request(task: TaskView) -> list[Json]:
     ]
 
 
+@lru_cache(1_000)
 def long_code(name: str) -> Json:
     """Code of ours for a name, which may be longer than a Code Value (PS3.3 8.1)."""
     return _code_item(Code(name, SCHEME, name[:64]))
