@@ -6,6 +6,7 @@ Runtimes are plugins: this module imports none of them, and each says itself whe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.config_pbtxt import TensorSpec
+from schemas.errors import ConfigurationError, TransientFailure
 
 Tensors = Mapping[str, NDArray[Any]]
 Volume32 = NDArray[np.float32]
@@ -75,3 +77,51 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give memory, device and connections back; harmless when it is said twice."""
         ...
+
+
+class Runtime(ABC):
+    """What all runtimes say of themselves in the same way; see :class:`Engine`."""
+
+    _identity: str
+    _inputs: tuple[TensorSpec, ...]
+    _outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    @abstractmethod
+    def unavailable(cls) -> str | None:
+        """Say what is missing, if anything is."""
+
+    @classmethod
+    def is_available(cls) -> bool:
+        """Whether nothing is missing."""
+        return cls.unavailable() is None
+
+    @classmethod
+    def check_available(cls) -> None:
+        """Refuse to go on where something is missing.
+
+        Raises
+        ------
+        ConfigurationError
+            It is; the message says what.
+        """
+        reason = cls.unavailable()
+        if reason is not None:
+            raise ConfigurationError(reason)
+
+    def identity(self) -> str:
+        """Runtime, version, and where it computes."""
+        return self._identity
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs of the loaded graph."""
+        return self._inputs
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs of the loaded graph."""
+        return self._outputs
+
+
+def was_closed() -> TransientFailure:
+    """Error of an engine that is asked after it was closed."""
+    return TransientFailure("this model was closed: it is tried again with the one that is loaded")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import onnx_errors
-from engines.base import Device, Tensors
+from engines.base import Device, Runtime, Tensors, was_closed
 from engines.config_pbtxt import TensorSpec
 from engines.tensors import fitting
-from schemas.errors import ConfigurationError, TransientFailure
+from schemas.errors import ConfigurationError
 
 _PROVIDERS: Final[dict[Device, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES: Final = {
@@ -32,7 +32,7 @@ _DTYPES: Final = {
 }
 
 
-class OnnxEngine:
+class OnnxEngine(Runtime):
     """One ONNX graph in ONNX Runtime.
 
     Parameters
@@ -66,9 +66,7 @@ class OnnxEngine:
         gpu_memory_mb: int | None = None,
         bound: bool | None = None,
     ) -> None:
-        reason = self.unavailable()
-        if reason is not None:
-            raise ConfigurationError(reason)
+        self.check_available()
         import onnxruntime
 
         provider = _PROVIDERS[device]
@@ -111,23 +109,6 @@ class OnnxEngine:
             return "onnxruntime is not installed: install the project's dependencies"
         return None
 
-    @classmethod
-    def is_available(cls) -> bool:
-        """Whether ONNX Runtime is installed."""
-        return cls.unavailable() is None
-
-    def identity(self) -> str:
-        """Runtime, version, device."""
-        return self._identity
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the graph."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the graph."""
-        return self._outputs
-
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Run the graph once; other threads of Python go on meanwhile.
 
@@ -142,7 +123,7 @@ class OnnxEngine:
         """
         arrays = fitting(self._inputs, tensors)
         if self._session is None:
-            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
+            raise was_closed()
         try:
             return dict(zip(self._names, self._run(arrays), strict=True))
         except MemoryError as error:

@@ -9,12 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from engines.base import Engine, Tensors
-from engines.config_pbtxt import ModelConfig, TensorSpec
+from engines.base import Engine, Runtime, Tensors
+from engines.config_pbtxt import ModelConfig
 from engines.tensors import fitting
 
 
-class Reshaped:
+class Reshaped(Runtime):
     """The engine behind the shapes of its configuration.
 
     Parameters
@@ -27,29 +27,13 @@ class Reshaped:
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
         self._engine = engine
+        self._identity = engine.identity()
         self._inputs, self._outputs = config.inputs, config.outputs
 
     @classmethod
     def unavailable(cls) -> str | None:
         """Nothing is needed but the engine."""
         return None
-
-    @classmethod
-    def is_available(cls) -> bool:
-        """Always."""
-        return True
-
-    def identity(self) -> str:
-        """That of the engine."""
-        return self._engine.identity()
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs as the configuration has them."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs as the configuration has them."""
-        return self._outputs
 
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Run the graph on reshaped inputs and reshape what it answers."""

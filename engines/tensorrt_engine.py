@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import cuda, cuda_graph, tensorrt_build
-from engines.base import Tensors
+from engines.base import Runtime, Tensors, was_closed
 from engines.buffers import Layout, layout
 from engines.config_pbtxt import ModelConfig, TensorSpec
 from engines.digest import digest_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class TensorRtEngine:
+class TensorRtEngine(Runtime):
     """One plan in TensorRT 10.
 
     Parameters
@@ -130,23 +130,6 @@ class TensorRtEngine:
         """Say what is missing, if anything is."""
         return tensorrt_build.unavailable() or cuda.unavailable()
 
-    @classmethod
-    def is_available(cls) -> bool:
-        """Whether TensorRT 10, PyCUDA and a GPU are there."""
-        return cls.unavailable() is None
-
-    def identity(self) -> str:
-        """Runtime, version, GPU."""
-        return self._identity
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the plan."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the plan."""
-        return self._outputs
-
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Copy in, run, copy out; other threads of Python go on meanwhile.
 
@@ -162,7 +145,7 @@ class TensorRtEngine:
         arrays = fitting(self._inputs, tensors)
         context = self._context
         if context is None:
-            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
+            raise was_closed()
         self._log.said = []
         with self._cuda.current():
             buffers = self._ready(context, arrays)

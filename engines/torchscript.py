@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Device, Tensors
+from engines.base import Device, Runtime, Tensors, was_closed
 from engines.config_pbtxt import TensorSpec
 from engines.memory import says_out_of_memory
 from engines.tensors import fitting
 from schemas.errors import ConfigurationError, InvalidInput, OutOfMemory, TransientFailure
 
 
-class TorchScriptEngine:
+class TorchScriptEngine(Runtime):
     """One TorchScript module.
 
     Parameters
@@ -42,9 +42,7 @@ class TorchScriptEngine:
     def __init__(
         self, path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], device: Device = "cpu"
     ) -> None:
-        reason = self.unavailable()
-        if reason is not None:
-            raise ConfigurationError(reason)
+        self.check_available()
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
@@ -70,23 +68,6 @@ class TorchScriptEngine:
             return "torch is not installed: install PyTorch for this machine, or export the model to ONNX"
         return None
 
-    @classmethod
-    def is_available(cls) -> bool:
-        """Whether PyTorch is installed."""
-        return cls.unavailable() is None
-
-    def identity(self) -> str:
-        """Runtime, version, device."""
-        return self._identity
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs as the configuration has them."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs as the configuration has them."""
-        return self._outputs
-
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Run the module once.
 
@@ -101,7 +82,7 @@ class TorchScriptEngine:
         """
         arrays = fitting(self._inputs, tensors)
         if self._module is None:
-            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
+            raise was_closed()
         torch = self._torch
         try:
             with torch.inference_mode():
@@ -116,7 +97,10 @@ class TorchScriptEngine:
         return named(self._outputs, results)
 
     def close(self) -> None:
-        """Give the module back."""
+        """Give the module back, and on CUDA its memory: PyTorch keeps what is freed for itself."""
+        if self._module is not None and self._device == "cuda":
+            self._module = None
+            self._torch.cuda.empty_cache()
         self._module = None
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import triton_errors, v2
-from engines.base import Tensors
-from engines.config_pbtxt import TensorSpec
+from engines.base import Runtime, Tensors, was_closed
 from engines.tensors import fitting
 from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
 
@@ -23,7 +22,7 @@ _LARGEST: Final = 2**31 - 1
 _CONNECT_S: Final = 10.0
 
 
-class TritonGrpcEngine:
+class TritonGrpcEngine(Runtime):
     """One model of a v2 server.
 
     Parameters
@@ -46,9 +45,7 @@ class TritonGrpcEngine:
     """
 
     def __init__(self, url: str, model: str, version: str | None = None, timeout_s: float = 60.0) -> None:
-        reason = self.unavailable()
-        if reason is not None:
-            raise ConfigurationError(reason)
+        self.check_available()
         from tritonclient import grpc
         from tritonclient.utils import InferenceServerException
 
@@ -76,23 +73,6 @@ class TritonGrpcEngine:
             if importlib.util.find_spec(name) is None:
                 return f"{name} is not installed: install scanstream[triton], or name an http:// address"
         return None
-
-    @classmethod
-    def is_available(cls) -> bool:
-        """Whether the gRPC client is installed."""
-        return cls.unavailable() is None
-
-    def identity(self) -> str:
-        """Name and version that the server gives itself."""
-        return self._identity
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs that the server tells."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs that the server tells."""
-        return self._outputs
 
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Send one inference and wait for its answer; raises as :meth:`TritonHttpEngine.infer` does."""
@@ -145,7 +125,7 @@ class TritonGrpcEngine:
 
     def _ask(self, call: Callable[[], Any], *, describes: bool = False) -> Any:
         if self._closed:
-            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
+            raise was_closed()
         try:
             return call()
         except self._failure as error:

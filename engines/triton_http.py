@@ -13,8 +13,7 @@ from urllib.parse import quote
 from numpy.typing import NDArray
 
 from engines import triton_errors, v2
-from engines.base import Tensors
-from engines.config_pbtxt import TensorSpec
+from engines.base import Runtime, Tensors, was_closed
 from engines.tensors import fitting
 from schemas.errors import ConfigurationError, DestinationUnavailable, TransientFailure
 
@@ -23,7 +22,7 @@ _BINARY: Final = "binary_tensor_data"
 _CONNECT_S: Final = 10.0
 
 
-class TritonHttpEngine:
+class TritonHttpEngine(Runtime):
     """One model of a v2 server.
 
     Parameters
@@ -56,9 +55,7 @@ class TritonHttpEngine:
         *,
         binary: bool | None = None,
     ) -> None:
-        reason = self.unavailable()
-        if reason is not None:
-            raise ConfigurationError(reason)
+        self.check_available()
         import httpx
 
         self._httpx = httpx
@@ -92,23 +89,6 @@ class TritonHttpEngine:
         if importlib.util.find_spec("httpx") is None:
             return "httpx is not installed: install the project's dependencies"
         return None
-
-    @classmethod
-    def is_available(cls) -> bool:
-        """Whether the HTTP client is installed."""
-        return cls.unavailable() is None
-
-    def identity(self) -> str:
-        """Name and version that the server gives itself."""
-        return self._identity
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs that the server tells."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs that the server tells."""
-        return self._outputs
 
     def infer(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """Send one inference and wait for its answer.
@@ -165,7 +145,7 @@ class TritonHttpEngine:
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         if self._client.is_closed:
-            raise TransientFailure("this model was closed: it is tried again with the one that is loaded")
+            raise was_closed()
         try:
             return self._client.request(method, self._server + path, **options)
         except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as error:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from engines.memory import says_out_of_memory
 from engines.onnx import OnnxEngine
 from engines.runtimes import EngineOptions, availability, connected, device_of, engine_of, options_of, plan_cache
 from engines.torchscript import TorchScriptEngine, named
-from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidInput
+from schemas.errors import ConfigurationError, DestinationUnavailable, InvalidInput, TransientFailure
 from schemas.settings import WorkerSettings
 from tests.engines.runtimes.contract import agree
 from tests.engines.runtimes.graphs import MIXED, mixed, mixed_answer, mixed_inputs, model, write
@@ -244,3 +246,24 @@ def test_no_runtime_is_imported_before_it_is_needed() -> None:
     program += "print(sorted(names & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_torchscript_module_that_is_closed_gives_the_gpu_its_memory_back(
+    monkeypatch: pytest.MonkeyPatch, device: Device
+) -> None:
+    emptied: list[bool] = []
+    torch = ModuleType("torch")
+    torch.__spec__ = ModuleSpec("torch", None)
+    torch.__version__ = "0"  # type: ignore[attr-defined] # a module that only pretends
+    torch.cuda = SimpleNamespace(
+        is_available=lambda: True, empty_cache=lambda: emptied.append(engine._module is None)
+    )  # type: ignore[attr-defined] # as above
+    torch.jit = SimpleNamespace(load=lambda *_, **__: SimpleNamespace(eval=lambda: object()))  # type: ignore[attr-defined] # as above
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    engine = TorchScriptEngine(Path("model.pt"), (), (), device)
+    engine.close()
+    engine.close()
+    assert emptied == ([True] if device == "cuda" else [])
+    with pytest.raises(TransientFailure, match="closed"):
+        engine.infer({})
