@@ -7,7 +7,7 @@ image keeps them at the top level. Whoever reads a frame need not know which it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -36,11 +36,19 @@ class Frame:
 
     image: Dataset
     index: int | None = None
+    _seen: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def header(self, keyword: str) -> Any:
+        """Value of an attribute at the top level of the image, or ``None``; looked up only once."""
+        seen = self._seen
+        if keyword not in seen:
+            seen[keyword] = self.image.get(keyword)
+        return seen[keyword]
 
     @property
     def sop_instance_uid(self) -> str:
         """Of its image."""
-        return str(self.image.SOPInstanceUID)
+        return str(self.header("SOPInstanceUID"))
 
     @property
     def number(self) -> int | None:
@@ -50,21 +58,23 @@ class Frame:
     @property
     def name(self) -> str:
         """How messages call it."""
-        uid = self.image.get("SOPInstanceUID", "without SOPInstanceUID")
+        uid = self.header("SOPInstanceUID")
+        uid = "without SOPInstanceUID" if uid is None else uid
         return f"image {uid}" if self.index is None else f"frame {self.index + 1} of image {uid}"
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return int(self.image.Rows), int(self.image.Columns)
+        return int(self.header("Rows")), int(self.header("Columns"))
 
     def value(self, keyword: str) -> Any:
         """Value of an attribute in the frame's group, the shared one, or the image; ``None`` where it is empty."""
-        for place in (*self._groups(_MACROS.get(keyword)), self.image):
-            found = place.get(keyword)
-            if found is not None and found != "" and found != []:
+        for group in self._groups(_MACROS.get(keyword)):
+            found = group.get(keyword)
+            if not _is_empty(found):
                 return found
-        return None
+        found = self.header(keyword)
+        return None if _is_empty(found) else found
 
     def numbers(self, keyword: str, length: int) -> NDArray[np.float64]:
         """Numbers of an attribute.
@@ -93,10 +103,10 @@ class Frame:
     def _groups(self, macro: str | None) -> list[Dataset]:
         if macro is None or self.index is None:
             return []
-        of_frame = self.image.get("PerFrameFunctionalGroupsSequence") or []
+        of_frame = self.header("PerFrameFunctionalGroupsSequence") or []
         groups = [
             *of_frame[self.index : self.index + 1],
-            *(self.image.get("SharedFunctionalGroupsSequence") or []),
+            *(self.header("SharedFunctionalGroupsSequence") or []),
         ]
         return [item for group in groups for item in group.get(macro) or []]
 
@@ -119,18 +129,18 @@ def frames_of(images: Sequence[Dataset], maximum: int) -> list[Frame]:
     found: list[Frame] = []
     seen: set[str] = set()
     for image in images:
-        name = Frame(image).name
-        if not image.get("SOPInstanceUID"):
-            raise InvalidInput(f"{name} has no SOPInstanceUID: the model needs images")
+        frame = Frame(image)
+        if not frame.header("SOPInstanceUID"):
+            raise InvalidInput(f"{frame.name} has no SOPInstanceUID: the model needs images")
         for keyword in ("Rows", "Columns", "SamplesPerPixel"):
-            if keyword in image or keyword != "SamplesPerPixel":
-                _check_count(image, keyword)
-        if image.get("SeriesInstanceUID") != images[0].get("SeriesInstanceUID"):
-            raise InvalidInput(f"{name} belongs to another series: send one series at a time")
-        if str(image.SOPInstanceUID) in seen:
-            raise InvalidInput(f"{name} is there twice: send every image once")
-        seen.add(str(image.SOPInstanceUID))
-        found += _of_image(image, maximum)
+            if keyword != "SamplesPerPixel" or keyword in image:
+                _check_count(frame, keyword)
+        if frame.header("SeriesInstanceUID") != images[0].get("SeriesInstanceUID"):
+            raise InvalidInput(f"{frame.name} belongs to another series: send one series at a time")
+        if frame.sop_instance_uid in seen:
+            raise InvalidInput(f"{frame.name} is there twice: send every image once")
+        seen.add(frame.sop_instance_uid)
+        found += _of_image(frame, maximum)
     if len(found) > maximum:
         raise InvalidInput(
             f"the series has {len(found)} images or frames, the model takes at most {maximum}: send a part of it"
@@ -146,31 +156,35 @@ def without_localizers(frames: list[Frame]) -> tuple[list[Frame], tuple[str, ...
     InvalidInput
         Nothing else is there.
     """
-    kept = [frame for frame in frames if not _is_localizer(frame.image)]
+    kept = [frame for frame in frames if not _is_localizer(frame)]
     left_out = len(frames) - len(kept)
     if frames and not kept:
         raise InvalidInput("the series holds only localizer images (ImageType): send a series planned on it")
     return kept, ((f"{left_out} localizer images of the series were left out.",) if left_out else ())
 
 
-def _of_image(image: Dataset, maximum: int) -> list[Frame]:
+def _of_image(image: Frame, maximum: int) -> list[Frame]:
     try:
-        count = int(image.get("NumberOfFrames") or 1)
+        count = int(image.header("NumberOfFrames") or 1)
     except (TypeError, ValueError):
         count = 0
     if not count >= 1:
-        raise InvalidInput(f"{Frame(image).name} has a NumberOfFrames that is no number of frames: correct it")
-    if "NumberOfFrames" not in image:
-        return [Frame(image)]
-    return [Frame(image, index) for index in range(min(count, maximum + 1))]
+        raise InvalidInput(f"{image.name} has a NumberOfFrames that is no number of frames: correct it")
+    if "NumberOfFrames" not in image.image:
+        return [image]
+    return [replace(image, index=index) for index in range(min(count, maximum + 1))]
 
 
-def _is_localizer(image: Dataset) -> bool:
-    kinds = image.get("ImageType")
+def _is_localizer(frame: Frame) -> bool:
+    kinds = frame.header("ImageType")
     return "LOCALIZER" in (kinds if isinstance(kinds, Sequence) and not isinstance(kinds, str) else [kinds])
 
 
-def _check_count(image: Dataset, keyword: str) -> None:
-    value = image.get(keyword)
+def _check_count(image: Frame, keyword: str) -> None:
+    value = image.header(keyword)
     if not isinstance(value, int) or value < 1:
-        raise InvalidInput(f"{Frame(image).name} has no usable {keyword} ({value!r}): the model needs images")
+        raise InvalidInput(f"{image.name} has no usable {keyword} ({value!r}): the model needs images")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == []

@@ -14,15 +14,19 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from engines.frames import Frame
+from engines.native import native_values
 from schemas.errors import InvalidInput
 
+#: Whole numbers below this, and the values of 16 bits added to them, are exact in float32.
+_EXACT: Final = 2.0**23
+
+_PALETTE: Final = "PALETTE COLOR"
 _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def is_colour(frame: Frame) -> bool:
     """Whether a frame has several samples per pixel, or a palette."""
-    image = frame.image
-    return int(image.get("SamplesPerPixel") or 1) != 1 or image.get("PhotometricInterpretation") == "PALETTE COLOR"
+    return int(frame.header("SamplesPerPixel") or 1) != 1 or frame.header("PhotometricInterpretation") == _PALETTE
 
 
 def modality_values(frame: Frame, fill: float = 0, *, invert_monochrome1: bool = False) -> NDArray[np.float32]:
@@ -50,9 +54,9 @@ def modality_values(frame: Frame, fill: float = 0, *, invert_monochrome1: bool =
     if is_colour(frame):
         raise InvalidInput(f"{frame.name} is in colour: the model needs grey values")
     stored = _stored(frame)
-    padding = frame.image.get("PixelPaddingValue")
+    padding = frame.header("PixelPaddingValue")
     hidden = None if padding is None else _is_padding(stored, padding, frame)
-    if invert_monochrome1 and frame.image.get("PhotometricInterpretation") == "MONOCHROME1":
+    if invert_monochrome1 and frame.header("PhotometricInterpretation") == "MONOCHROME1":
         stored = _inverted(stored, frame)
     try:
         with np.errstate(over="ignore"):  # what overflows is found below
@@ -82,14 +86,14 @@ def colours(frame: Frame) -> NDArray[np.float32]:
         It has no pixel data or cannot be decoded.
     """
     stored = _stored(frame)
-    bits = int(frame.image.get("BitsStored") or 8)
+    bits = int(frame.header("BitsStored") or 8)
     if is_colour(frame):
-        if frame.image.get("PhotometricInterpretation") == "PALETTE COLOR":
+        if frame.header("PhotometricInterpretation") == _PALETTE:
             stored, bits = _palette(stored, frame), 16
         if stored.ndim != 3 or stored.shape[2] != 3:
             raise InvalidInput(f"{frame.name} has {stored.shape[2:]} samples per pixel: the model needs three")
         return stored.astype(np.float32) * np.float32(255 / (2**bits - 1))
-    if frame.image.get("PhotometricInterpretation") == "MONOCHROME1":
+    if frame.header("PhotometricInterpretation") == "MONOCHROME1":
         stored = _inverted(stored, frame)
     lowest, highest = _range(frame)
     grey = (stored.astype(np.float32) - np.float32(lowest)) * np.float32(255 / (highest - lowest))
@@ -99,6 +103,9 @@ def colours(frame: Frame) -> NDArray[np.float32]:
 def _stored(frame: Frame) -> NDArray[Any]:
     if not any(keyword in frame.image for keyword in _PIXELS):
         raise InvalidInput(f"{frame.name} has no pixel data: send the complete image")
+    ordinary = native_values(frame)
+    if ordinary is not None:
+        return ordinary
     try:
         stored: NDArray[Any] = pixel_array(frame.image, index=frame.index)
     except Exception as error:
@@ -112,11 +119,24 @@ def _stored(frame: Frame) -> NDArray[Any]:
 
 def _rescaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
     if frame.index is None:
+        whole = _whole_intercept(stored, frame)
+        if whole is not None:
+            return stored.astype(np.float32) + whole
         return np.asarray(apply_modality_lut(stored, frame.image))
     slope, intercept = frame.number_of("RescaleSlope"), frame.number_of("RescaleIntercept")
     if slope is None and intercept is None:
         return np.asarray(apply_modality_lut(stored, frame.image))
     return stored * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
+
+
+def _whole_intercept(stored: NDArray[Any], frame: Frame) -> np.float32 | None:
+    """Rescale Intercept where all that rescaling does is to add it, without rounding in float32; else ``None``."""
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2 or "ModalityLUTSequence" in frame.image:
+        return None
+    slope, intercept = frame.header("RescaleSlope"), frame.header("RescaleIntercept")
+    if not isinstance(slope, float) or slope != 1 or not isinstance(intercept, float):
+        return None
+    return np.float32(intercept) if intercept.is_integer() and abs(intercept) < _EXACT else None
 
 
 def _palette(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
@@ -131,8 +151,8 @@ def _palette(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
 def _range(frame: Frame) -> tuple[int, int]:
     """Lowest and highest value that can be stored (PS3.3 C.7.6.3.1)."""
-    bits = int(frame.image.get("BitsStored") or 16)
-    if int(frame.image.get("PixelRepresentation") or 0):
+    bits = int(frame.header("BitsStored") or 16)
+    if int(frame.header("PixelRepresentation") or 0):
         return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     return 0, 2**bits - 1
 
@@ -145,7 +165,7 @@ def _inverted(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
 def _is_padding(stored: NDArray[Any], padding: Any, frame: Frame) -> NDArray[np.bool_]:
     """Where pixels are padding: one value, or a range (PS3.3 C.7.5.1.1.2)."""
-    limit = frame.image.get("PixelPaddingRangeLimit")
+    limit = frame.header("PixelPaddingRangeLimit")
     try:
         low, high = sorted((int(padding), int(padding if limit is None else limit)))
     except (TypeError, ValueError) as error:

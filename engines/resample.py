@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 from typing import Any, Final, Literal
 
@@ -204,10 +205,11 @@ def _between(low: Volume32, high: Volume32, weight: NDArray[np.float32] | np.flo
     return step
 
 
+@lru_cache(maxsize=64)  # asked for each slice of a volume
 def _neighbours(
     size: int, new_size: int, interpolation: Interpolation = "linear"
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Indices on either side of each new centre, and the share of the upper one."""
+    """Indices on either side of each new centre, and the share of the upper one; for reading only."""
     centres = np.clip((np.arange(new_size) + 0.5) * (size / new_size) - 0.5, 0, size - 1)
     if interpolation == "nearest":
         nearest = np.floor(centres + 0.5).astype(np.intp)

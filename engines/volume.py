@@ -184,18 +184,13 @@ def _check_same_size(first: Frame, frame: Frame) -> None:
 
 
 def _check_parallel(frames: Sequence[Frame]) -> None:
-    first = frames[0]
     for keyword, length in (("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-        there = first.numbers(keyword, length)
-        other = [
-            frame
-            for frame in frames
-            if not np.allclose(frame.numbers(keyword, length), there, rtol=0, atol=ORIENTATION_TOLERANCE)
-        ]
-        if other:
+        numbers = np.array([frame.numbers(keyword, length) for frame in frames])
+        other = np.flatnonzero((np.abs(numbers - numbers[0]) > ORIENTATION_TOLERANCE).any(axis=1))
+        if len(other):
             raise InvalidInput(
                 f"{len(other)} of {len(frames)} images differ in {keyword} from the first one, such as "
-                f"{other[0].name}: send a series of parallel slices"
+                f"{frames[other[0]].name}: send a series of parallel slices"
             )
 
 

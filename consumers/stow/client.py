@@ -17,12 +17,13 @@ from consumers.dicom.render import RenderedObject
 from consumers.stow import verdict
 from consumers.stow.answer import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, store_answer, uids_of
 from consumers.stow.batches import batches, halves
-from consumers.stow.retrieved import TooLarge, Unreadable, instance
+from consumers.stow.retrieved import instance
 from consumers.stow.sameness import differs_at
 from consumers.stow.standing import ABSENT, OURS, Standing
 from consumers.stow.web import Answer, DicomWeb, NoAnswer
 from producers.claim_check import header_of
 from producers.dicomweb.multipart import closing, part_head
+from producers.retrieved import TooLarge, Unreadable
 from schemas.errors import TransientFailure
 from schemas.events import ObjectOutcome
 

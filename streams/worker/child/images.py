@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from pydicom import Dataset
@@ -47,11 +47,12 @@ def packed(output: ArrayOutput) -> tuple[str, bytes]:
             return HEATMAP_MEDIA_TYPE, pack_heatmap(output.array)
 
 
-def bytes_of(images: Iterable[Dataset]) -> int:
-    """Memory that images hold, about: as stored, and as 32-bit numbers."""
-    return sum(len(image.get("PixelData", b"")) + 4 * _pixels(image) for image in images)
+def bytes_of(images: Sequence[Dataset]) -> int:
+    """Memory that images of a series hold, about: as stored, and as 32-bit numbers, all like the first one."""
+    return sum(len(image.get("PixelData", b"")) for image in images) + 4 * len(images) * _pixels(images[:1])
 
 
-def _pixels(image: Dataset) -> int:
-    sizes = (image.get(keyword) for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"))
+def _pixels(images: Sequence[Dataset]) -> int:
+    keywords = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
+    sizes = (image.get(keyword) for image in images for keyword in keywords)
     return math.prod(size for size in sizes if isinstance(size, int))
