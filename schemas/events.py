@@ -279,7 +279,7 @@ class InferenceResult:
     WADO-RS URL of the study. ``quality`` are numbers about the images or the run; ``image_quality_warnings`` and
     ``out_of_domain_warnings`` say why a person should trust it less, ``warnings`` anything else. ``decision`` is a
     radiologist's verdict on a result without findings. ``prior`` is the earlier result that measurements of change
-    refer to.
+    refer to. ``output_formats`` are the kinds of DICOM objects that the requester wants; none: as configured.
     """
 
     event_id: str
@@ -311,6 +311,7 @@ class InferenceResult:
     decision: Decision | None = None
     prior: PriorReference | None = None
     patient_key: str | None = None
+    output_formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -77,3 +78,12 @@ def plan_of(objects: str, language: Language) -> Plan:
             f"{', '.join(sorted(known))}"
         )
     return Plan(frozenset(ObjectKind(word) for word in words), language)
+
+
+def plan_for(plan: Plan, asked: Collection[str]) -> Plan:
+    """Plan for one result: the kinds that its requester asked for, else those of the destination.
+
+    A kind that this release does not know is left out; where none is left, the destination's own stand.
+    """
+    kinds = frozenset(kind for kind in ObjectKind if kind.value in asked)
+    return Plan(kinds, plan.language) if kinds else plan

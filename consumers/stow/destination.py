@@ -7,7 +7,7 @@ and what the PACS has already is not doubled.
 from __future__ import annotations
 
 from consumers.dicom.material import Material
-from consumers.dicom.plan import ObjectKind, Plan
+from consumers.dicom.plan import ObjectKind, Plan, plan_for
 from consumers.dicom.prior import Prior
 from consumers.dicom.render import render, tolerate_source_values
 from consumers.dicom.warmup import warm_up
@@ -31,7 +31,7 @@ class StowDestination:
     source
         Where headers, images and arrays come from.
     plan
-        What is made for this PACS.
+        What is made for this PACS, where the requester of a result asks for nothing else.
     name
         Of the destination.
     """
@@ -56,15 +56,16 @@ class StowDestination:
         DestinationUnavailable, TransientFailure
             As :meth:`consumers.stow.transport.Transport.store`.
         """
-        material = gather(result, self._source, self._plan)
+        plan = plan_for(self._plan, result.output_formats)
+        material = gather(result, self._source, plan)
         prior = None
-        if has_predecessor(result, self._plan):
+        if has_predecessor(result, plan):
             prior = predecessor(
                 result,
                 self._transport.reports(result.study_instance_uid),
-                lambda named: report_uids(result, material, self._plan, named),
+                lambda named: report_uids(result, material, plan, named),
             )
-        objects = render(result, material, self._plan, prior)
+        objects = render(result, material, plan, prior)
         return self._transport.store(objects) if objects else ()
 
     def probe(self) -> None:

@@ -281,6 +281,7 @@ def _result(
         accession_number=task.accession_number,
         callback_url=task.callback_url,
         patient_key=task.patient_key,
+        output_formats=() if task.parameters is None else task.parameters.output_formats,
     )
 
 

@@ -11,7 +11,15 @@ from engines.steps import drive
 from schemas import ids
 from schemas.codec import Codec
 from schemas.errors import InvalidInput, TransientFailure
-from schemas.events import Artifact, InferenceResult, ResultOutcome, StageTime, TaskState, TaskStatus
+from schemas.events import (
+    Artifact,
+    InferenceResult,
+    ResultOutcome,
+    StageTime,
+    TaskParameters,
+    TaskState,
+    TaskStatus,
+)
 from schemas.topics import spec_of
 from streams.worker import answers
 from tests.engines.phantom import model_of, series
@@ -124,3 +132,14 @@ def test_each_attempt_has_its_own_status_ids() -> None:
     one, other = (answers.status(item, TaskState.INFERRING, "n", NOW) for item in (TASK, again))
     assert one.event_id != other.event_id
     assert one.event_id == answers.status(TASK, TaskState.INFERRING, "other", START).event_id
+
+
+def test_the_kinds_of_objects_that_were_asked_for_are_in_the_result() -> None:
+    asked = dataclasses.replace(TASK, parameters=TaskParameters(output_formats=("sr", "gsps")))
+    model, engine = model_of((16, 16, 16))
+    outcome = drive(run(series(np.full((3, 4, 4), 5)), model), engine.infer)
+    answer = answers.completed(asked, TASK.series[0], MODEL, outcome, (MASK,), STAGES, "node-1", NOW)
+    check_contract(answer)
+    result = answer.events[0][2]
+    assert isinstance(result, InferenceResult)
+    assert result.output_formats == ("sr", "gsps")
