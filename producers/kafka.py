@@ -40,9 +40,6 @@ _ANY_PLACE: Final = TopicPartition(Topic.AUDIT, 0, 0)
 #: How long Kafka may take to note the offsets of a transaction, in seconds.
 _OFFSETS_S: Final = 10.0
 
-#: How long an event waits for a place in a queue that is full, in seconds.
-_PLACE_S: Final = 30.0
-
 #: Let the partitioner choose from the key (librdkafka's ``RD_KAFKA_PARTITION_UA``).
 BY_KEY: Final = -1
 
@@ -143,6 +140,8 @@ class EventPublisher:
         Whose offsets its transactions carry; ``None`` where they carry none.
     time_left
         Seconds that anything may still take (:class:`producers.waiting.TimeLeft`).
+    place_s
+        How long an event waits for a place in a queue that is full, in seconds.
     """
 
     def __init__(
@@ -154,9 +153,10 @@ class EventPublisher:
         transactional_id: str | None = None,
         consumer_group: str | None = None,
         time_left: Callable[[], float] = without_end,
+        place_s: float = 30.0,
     ) -> None:
         self._settings = settings
-        self._time_left = time_left
+        self._time_left, self._place_s = time_left, place_s
         self._consumer_group = consumer_group
         self._codec = codec
         self._source = source
@@ -239,7 +239,7 @@ class EventPublisher:
         DestinationUnavailable
             Kafka takes nothing, and the queue of what it did not take was full for too long.
         """
-        for wait_s in slices(_PLACE_S, self._time_left):
+        for wait_s in slices(self._place_s, self._time_left):
             try:
                 self._producer.produce(
                     topic,

@@ -1,6 +1,7 @@
 """Moves of a running task → live status events, outside of any transaction.
 
-A status that is announced and then abandoned is told again under the same id, so readers recognise it.
+A status that is announced and then abandoned is told again under the same id, so readers recognise it. While Kafka
+takes nothing and the queue is full, moves are not told; what became of a task always is.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class Announcer:
     def __call__(self, job: Job, moved: TaskStatus) -> None:
         """Publish the state that a job enters."""
         trace = headers.header(job.received.headers, "traceparent")
-        self._publisher.publish(Topic.STATUS, job.task.task_id, moved, trace)
-        self._unsettled = True
+        with suppress(DestinationUnavailable):
+            self._publisher.publish(Topic.STATUS, job.task.task_id, moved, trace)
+            self._unsettled = True
 
     def settle(self) -> None:
         """Wait until Kafka has what was announced, so that the final status comes after it."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from producers.committed import ASK_S
 from producers.kafka import EventPublisher
+from producers.waiting import without_end
 from schemas.errors import DestinationUnavailable
 from schemas.logs import fields
 from streams.worker.job import Job
@@ -52,6 +54,8 @@ class Commits:
         Called before each transaction, such as to let go first what must be seen before it.
     clock
         Monotonic seconds.
+    left
+        Seconds that are left after a request to stop.
     """
 
     def __init__(
@@ -61,7 +65,9 @@ class Commits:
         publisher: EventPublisher,
         before: Callable[[], None],
         clock: Callable[[], float],
+        left: Callable[[], float] = without_end,
     ) -> None:
+        self._left = left
         self._partitions = partitions
         self._ledger = ledger
         self._publisher = publisher
@@ -73,6 +79,11 @@ class Commits:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def writable(self) -> bool:
+        """Whether anything waits that is ours to write."""
+        return any(self._partitions.is_ours(entry.settlement.received) for entry in self._waiting)
 
     def add(self, settlement: Settlement, job: Job | None = None) -> None:
         """Take what became of a message."""
@@ -125,6 +136,8 @@ class Commits:
                 self._publisher.renew(REACH_S)
             self._registered = True
         if not self._certain:
+            if self._left() < ASK_S:
+                raise DestinationUnavailable("no time is left to look up what is committed")
             self._partitions.reopen()
             self._certain = True
 

@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 BUSY_POLL_S: Final = 0.005
 IDLE_POLL_S: Final = 0.05
 
+#: What the loop may take after a request to stop, in seconds: five less than the promise, for what it leaves open.
+STOP_S: Final = 25.0
+
+#: What is kept of that for writing, in seconds.
+WRITE_S: Final = 4.0
+
 #: Seconds between two looks at tasks whose gateway is away.
 _LOOK_S: Final = 5.0
 
@@ -72,6 +78,8 @@ class Conductor:
         Whether commands, nodes and priors were read to their end once.
     drain_s
         How long what runs may go on after a request to stop.
+    left
+        Seconds that are left then for everything together.
     clock
         Time.
     """
@@ -88,6 +96,7 @@ class Conductor:
         commands: CommandQueue,
         heard_all: Callable[[], bool],
         drain_s: float,
+        left: Callable[[], float],
         clock: Clock,
     ) -> None:
         self._process = process
@@ -100,6 +109,7 @@ class Conductor:
         self._commands = commands
         self._heard_all = heard_all
         self._drain_s = drain_s
+        self._left = left
         self._clock = clock
         self._told = self._draining = False
         self._look_at = 0.0
@@ -121,14 +131,14 @@ class Conductor:
         self._partitions.subscribe()
         while not self._process.stop.is_set():
             self.turn(intake)
-            if not self._told and self._works:
+            if not self._told and self._supervisor.ready and self._partitions.joined and self._heard_all():
                 self._told = True
                 self._process.ready()
         self._drain(intake)
 
     @property
     def _works(self) -> bool:
-        return self._supervisor.ready and self._partitions.assigned and self._heard_all()
+        return self._supervisor.ready and self._partitions.serving and self._heard_all()
 
     def turn(self, intake: Intake) -> None:
         """Hear, begin, write, read."""
@@ -179,7 +189,7 @@ class Conductor:
             case Died():
                 self._desk.died(message, now)
 
-    def _write(self, *, at_once: bool = False) -> None:
+    def _write(self, *, at_once: bool = False) -> list[Written]:
         written = self._commits.write(at_once=at_once)
         for entry in written:
             self._partitions.gone(entry.settlement.received)
@@ -189,6 +199,7 @@ class Conductor:
         for partition in {entry.settlement.received.partition for entry in written}:
             only = self._partitions.books.only(partition)
             self._desk.schedule.restrict(partition, only, self._clock())
+        return written
 
     def _show(self, entry: Written, job: Job) -> None:
         answer = entry.settlement.answer
@@ -211,6 +222,8 @@ class Conductor:
         problems = list(health.problems) if health else []
         if child.restarts and not child.ready:
             problems.append("the computing process is being started again")
+        if self._told and not self._partitions.serving:
+            problems.append("no partition of a task topic is assigned to this worker")
         problems += [f"gateway {name} does not answer" for name in self._desk.gateways.names()]
         if self._draining:
             state = NodeState.DRAINING
@@ -229,16 +242,23 @@ class Conductor:
         )
 
     def _drain(self, intake: Intake) -> None:
-        """Let what is computed end and be written; everything else is done by whoever gets its partition."""
+        """Let what is computed end and be written, as long as there is time.
+
+        Everything else is done by whoever gets its partition, also what was computed and could not be written: an
+        answer and its offset are one transaction.
+        """
         self._draining = True
         self._desk.stop_prefetching()
         end = self._clock().monotonic + self._drain_s
         try:
-            while self._desk.begun and self._clock().monotonic < end:
+            while self._desk.begun and self._clock().monotonic < end and self._left() > WRITE_S:
                 self.turn(intake)
             self._hear(self._clock())
             self._desk.hand_back(self._clock())
-            self._write(at_once=True)
+            while self._commits.writable and self._left() > 0:
+                if not self._write(at_once=True):
+                    self._partitions.steer(hold=True)
+                    intake.read(IDLE_POLL_S)
             self._announcer.settle()
         except DestinationUnavailable as error:
             log.warning("stopped without Kafka", extra=fields(reason=str(error)))

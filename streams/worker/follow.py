@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _POLL_S: Final = 0.5
 _AGAIN_S: Final = 2.0
 _ASK_S: Final = 5.0
+#: How long the thread may take to end; one that waits for Kafka is left behind.
+_CLOSE_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Follower:
         """Read no more."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(2 * _ASK_S)
+            self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():

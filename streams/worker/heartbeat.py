@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 from producers.kafka import EventPublisher
 from producers.telemetry import Telemetry
 from schemas import ids
+from schemas.errors import DestinationUnavailable
 from schemas.events import ClassLoad, ModelState, NodeHeartbeat, NodeState
 from schemas.topics import Priority, Topic
 from streams.clock import Instant
@@ -104,7 +106,8 @@ class Heart:
             problems=problems,
             memory_bytes=memory_bytes,
         )
-        self._publisher.publish(Topic.NODES, self._node, beat)
+        with suppress(DestinationUnavailable):  # the queue is full: Kafka is away, and the next beat says the same
+            self._publisher.publish(Topic.NODES, self._node, beat)
 
     def _show(self, load: tuple[ClassLoad, ...], *, healthy: bool) -> None:
         self._telemetry.gauge("scanstream_worker_up", int(healthy))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from schemas.topics import TASK_TOPICS, Priority
 from streams.worker.job import Job, Received
 
 log = logging.getLogger(__name__)
+
+#: How long a rebalance may take in which partitions come back, in seconds, before the worker says it has none.
+REBALANCE_S: Final = 5.0
 
 #: Share of a bound below which reading goes on; each pause throws away what was fetched.
 _RESUME_SHARE: Final = 0.9
@@ -52,6 +56,17 @@ class Partitions:
         Told of the jobs that are not ours any more, or answered.
     stop
         Ends the waiting for committed offsets.
+    read_ahead
+        How much is read before it is worked on.
+    clock
+        Monotonic seconds.
+
+    Attributes
+    ----------
+    joined
+        Whether the group gave this worker its part once, be it none.
+    books
+        What was read and finished, by partition.
     """
 
     def __init__(
@@ -62,8 +77,9 @@ class Partitions:
         let_go: Callable[[list[Job]], None],
         stop: threading.Event,
         read_ahead: ReadAhead | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.assigned = False
+        self.joined = False
         self.books = AssignedBooks(consumer, stop)
         self._consumer = consumer
         self._membership = Membership(consumer)
@@ -71,6 +87,8 @@ class Partitions:
         self._held = held
         self._let_go = let_go
         self._read_ahead = read_ahead or ReadAhead()
+        self._clock = clock
+        self._back_until = 0.0
         self._first: dict[Place, int] = {}
         self._full: set[str] = set()
         self._tasks: Counter[str] = Counter()
@@ -78,7 +96,7 @@ class Partitions:
 
     def subscribe(self) -> None:
         """Join the group."""
-        self._membership.subscribe(sorted(self._topics), came=self._came, went=self._went)
+        self._membership.subscribe(sorted(self._topics), came=self._came, went=self._went, lost=self._lost)
 
     def check(self) -> None:
         """See that the consumer is still in its group.
@@ -89,6 +107,11 @@ class Partitions:
             It is out for good: begin anew.
         """
         self._membership.check()
+
+    @property
+    def serving(self) -> bool:
+        """Whether partitions are ours, or went so lately in a rebalance that they may be back in a moment."""
+        return bool(self.books.places()) or self._clock() < self._back_until
 
     def is_ours(self, received: Received) -> bool:
         """Whether the partition of a message is assigned."""
@@ -143,15 +166,23 @@ class Partitions:
 
     def _came(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         committed = self.books.open(partitions)
-        self.assigned = True
+        self.joined = True
+        self._back_until = 0.0
         log.info("partitions assigned", extra=fields(count=len(partitions)))
         self._sort_out(committed)
 
     @kafka_errors("give partitions back")
     def _went(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing may be committed until partitions come again; what is theirs then goes on."""
+        if self.books.places():
+            self._back_until = self._clock() + REBALANCE_S
         self.books.close(partitions)
         log.info("partitions revoked", extra=fields(count=len(partitions)))
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Somebody else may have them already."""
+        self._went(consumer, partitions)
+        self._back_until = 0.0
 
     def _sort_out(self, committed: Iterable[TopicPartition]) -> None:
         """Enter what is in hand into new books; what has no place in them is let go."""

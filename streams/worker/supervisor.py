@@ -90,9 +90,9 @@ class Supervisor:
         self._models: dict[Name, str] = {}
         self._clock = clock
         self._link: ChildLink | None = None
-        self._started_at = self._heard_at = self._step_at = 0.0
-        self._start_at = 0.0
+        self._started_at = self._heard_at = self._start_at = 0.0
         self._computing: tuple[Name, ...] = ()
+        self._steps: dict[Name, tuple[float, float]] = {}
         self._quick_ends = 0
         self._identities: tuple[ModelIdentity, ...] = ()
 
@@ -155,15 +155,17 @@ class Supervisor:
         self._heard_at = self._clock()
         match message:
             case Computing(names):
-                self._computing, self._step_at = names, self._heard_at
-            case Moved():
-                self._step_at = self._heard_at
+                self._at_work(names)
+            case Moved(name) if name in self._steps:
+                del self._steps[name]
+                self._at_work(self._computing)
             case Loaded():
                 self.loaded, self._identities = message, message.identities
             case Health():
                 self.health = message
             case Ended(name) | Unreachable(name):
                 self._models.pop(name, None)
+                self._at_work(tuple(other for other in self._computing if other != name))
 
     def _stands_still(self) -> str | None:
         now = self._clock()
@@ -171,13 +173,34 @@ class Supervisor:
             return "start" if now - self._started_at > self._patience.start_s else None
         if now - self._heard_at > SILENT_S:
             return "silent"
-        if self._computing:
-            patience_s = max(self._patience.of(self._models.get(name, "")) for name in self._computing)
-            return "step" if now - self._step_at > patience_s else None
-        return None
+        return "step" if self._stuck() else None
+
+    def _at_work(self, names: tuple[Name, ...]) -> None:
+        """Note who computes.
+
+        The process names a task on until another step begins, also one whose step is over and that waits behind a
+        step of another. So each has, beside its own time, that of the slowest that it was named with.
+        """
+        patience = {name: self._patience.of(self._models.get(name, "")) for name in names}
+        self._computing = names
+        known, self._steps = self._steps, {}
+        for name in names:
+            since, beside_s = known.get(name, (self._heard_at, 0.0))
+            slowest_s = max((patience[other] for other in names if other != name), default=0.0)
+            self._steps[name] = (since, max(beside_s, slowest_s))
+
+    def _stuck(self) -> tuple[Name, ...]:
+        """Tasks whose step takes too long, whatever the others do."""
+        now = self._clock()
+        return tuple(
+            name
+            for name, (since, beside_s) in self._steps.items()
+            if now - since > self._patience.of(self._models.get(name, "")) + beside_s
+        )
 
     def _bury(self, link: ChildLink, cause: str) -> Died:
-        computing = self._computing
+        # of a step that takes too long those are to blame that stand still, and nobody beside them
+        computing = self._stuck() if cause == "step" else self._computing
         if cause != "ended":
             link.kill()
         code = link.exitcode
@@ -193,5 +216,6 @@ class Supervisor:
         self._start_at = self._clock() + pause_s
         self._link, self.loaded, self.health, self._computing = None, None, None, ()
         self._models.clear()
+        self._steps.clear()
         self.restarts += 1
         return Died(cause, computing)

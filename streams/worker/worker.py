@@ -17,6 +17,7 @@ from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.process import Process, run
 from producers.schema_registry import codec_from
 from producers.topic_admin import wait_until_ready
+from producers.waiting import TimeLeft
 from schemas.codec import Codec
 from schemas.settings import KafkaSettings, RegistrySettings, WorkerSettings
 from schemas.topics import WORKER_GROUP, Priority, Topic
@@ -25,7 +26,7 @@ from streams.worker import child
 from streams.worker.announce import Announcer
 from streams.worker.child import ChildLink, Setup
 from streams.worker.commits import Commits
-from streams.worker.conductor import CommandQueue, Conductor
+from streams.worker.conductor import STOP_S, CommandQueue, Conductor
 from streams.worker.desk import Desk, Surroundings
 from streams.worker.follow import Follower, Listener
 from streams.worker.giving_away import EMERGENCIES_ONLY, Owners, destination
@@ -77,7 +78,9 @@ def _serve(
     consumer = new_consumer(
         consumer_config(kafka, process.name, WORKER_GROUP, instance_id=member, fetch_wait_ms=50)
     )
-    live = EventPublisher(kafka, codec, process.source, telemetry)
+    left = TimeLeft(process.stop, STOP_S)
+    # what is only told, and told again, never holds up the loop
+    live = EventPublisher(kafka, codec, process.source, telemetry, time_left=left, place_s=0)
     announcer = Announcer(live)
     owners = Owners(
         AdminClient(dict(kafka.librdkafka())), WORKER_GROUP, process.instance.removeprefix(node), time.monotonic
@@ -105,13 +108,14 @@ def _serve(
     desk = Desk(node, around, telemetry, settings.prefetch, one_at_a_time=one_at_a_time)
     classes = (Priority.P1_EMERGENCY,) if only_emergencies else tuple(Priority)
     partitions = Partitions(consumer, classes, lambda: desk, lambda jobs: conductor.let_go(jobs), process.stop)
-    publisher = EventPublisher(kafka, codec, process.source, telemetry, process.instance, WORKER_GROUP)
+    publisher = EventPublisher(kafka, codec, process.source, telemetry, process.instance, WORKER_GROUP, left)
     commits = Commits(
         partitions,
         Ledger(consumer, codec, process.source, clock),
         publisher,
         announcer.settle,
         time.monotonic,
+        left,
     )
     heart = Heart(live, telemetry, node, clock().utc, lambda: desk)
     conductor = Conductor(
@@ -125,6 +129,7 @@ def _serve(
         commands,
         lambda: follower.caught_up,
         settings.drain_s,
+        left,
         clock,
     )
     intake = Intake(

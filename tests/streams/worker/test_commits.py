@@ -67,7 +67,7 @@ class Side:
         self.assignments = 0
         consumer = new_consumer(consumer_config(settings, name, group, fetch_wait_ms=50))
         around = Surroundings(
-            tell=self.told.append,
+            tell=self.tell,
             settle=lambda settlement, job: self.commits.add(settlement, job),
             announce=lambda _, __: None,
             identity=lambda _: None,
@@ -102,6 +102,9 @@ class Side:
                 self.desk.written(entry.job, system_clock())
         self.partitions.steer(hold=self.intake.waits)
         self.intake.read(0.01)
+
+    def tell(self, message: ToChild) -> None:
+        self.told.append(message)
 
     def turned(self) -> bool:
         self.turn()
@@ -142,7 +145,7 @@ def out(kafka_settings: KafkaSettings) -> Iterator[Watch]:
 def side(settings: KafkaSettings, group: str, name: str = "one", **given: Any) -> Iterator[Side]:
     made = Side(settings, group, name, **given)
     try:
-        until(lambda: made.partitions.assigned, made)
+        until(lambda: made.partitions.joined, made)
         yield made
     finally:
         made.consumer.close()
@@ -251,7 +254,7 @@ def test_what_stays_over_a_rebalance_is_worked_on_and_not_taken_up_again_when_it
         until(lambda: len(one.begun()) == 20, one)
         before, two = one.assignments, Side(kafka_settings, group, "two")
         try:
-            until(lambda: one.assignments > before and two.partitions.assigned, one, two)
+            until(lambda: one.assignments > before and two.partitions.joined, one, two)
             if not list(one.desk):  # it went: the other has it now, and the same is true there
                 until(lambda: len(two.begun()) == 20, one, two)
                 one, two = two, one

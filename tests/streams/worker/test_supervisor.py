@@ -6,11 +6,13 @@ import pytest
 
 from schemas.errors import ConfigurationError
 from schemas.events import ModelIdentity, TaskState
-from streams.worker.protocol import Begin, Computing, FromChild, Health, Loaded, Moved
+from streams.worker.answers import Answer
+from streams.worker.protocol import Begin, Computing, Ended, FromChild, Health, Loaded, Moved
 from streams.worker.supervisor import RESTART_FIRST_S, SILENT_S, Died, Patience, Supervisor
 from tests.streams.worker.child.fake import FakeChild
 from tests.streams.worker.tasks import MODEL, task
 
+ANSWER = Answer("done", ())
 IDENTITY = ModelIdentity(MODEL, "1", "ab" * 32, "maker", "2.25.1", "onnx")
 
 
@@ -95,6 +97,36 @@ def test_a_step_has_the_time_of_its_model(model: str, patience_s: float) -> None
     assert len(watched.listen(Health(1), later_s=patience_s)) == 1
     assert watched.listen(later_s=1) == [Died("step", (name,))]
     assert watched.children[0].exitcode == -9
+
+
+def test_a_task_that_hangs_is_found_though_others_go_on() -> None:
+    watched = Watched()
+    watched.loaded()
+    hung, found = ("hung", 1), list[FromChild | Died]()
+    began = watched.now
+    for number in range(99):
+        one, next_one = (f"other-{number}", 1), (f"other-{number + 1}", 1)
+        watched.children[0].say(Computing((hung, one)), Moved(one, TaskState.INFERRING, 40), Ended(one, ANSWER))
+        found += watched.listen(Computing((hung, next_one)), later_s=4.0)
+        if isinstance(found[-1], Died):
+            break
+    assert found[-1] == Died("step", (hung,))
+    # its own time, and that of one step of another that it may have waited for
+    assert 40.0 < watched.now - began <= 50.0
+
+
+def test_a_task_that_waits_behind_a_longer_step_of_another_is_not_taken_for_hung() -> None:
+    watched = Watched()
+    watched.loaded()
+    quick, slow = task(model_name="quick"), task(model_name="slow")
+    first, second = (quick.task_id, 1), (slow.task_id, 1)
+    for asked in (quick, slow):
+        watched.supervisor.send(Begin(asked, 1.0))
+    watched.listen(Computing((first, second)))
+    assert len(watched.listen(Health(1), later_s=49.0)) == 1
+    watched.listen(Ended(second, ANSWER), Computing((first,)))
+    assert len(watched.listen(Health(1), later_s=19.0)) == 1
+    assert watched.listen(later_s=4.0) == [Died("step", (first,))]
 
 
 def test_one_that_says_nothing_is_ended() -> None:
