@@ -116,8 +116,9 @@ class Desk:
 
     def take(self, job: Job, now: Instant) -> None:
         """Take in a task that was read."""
-        job.waiting_since = now.monotonic
         job.ready_at = schedule.ready_at(job, now)
+        # what must not begin yet does not grow old
+        job.waiting_since = max(now.monotonic, job.ready_at)
         job.alone = job.task.attempt > 1
         if self._held.add(job):
             self._admit(job, now)

@@ -77,7 +77,7 @@ class Job:
     stage
         How far it is here.
     waiting_since, ready_at
-        Monotonic seconds: when it came, and before when it may not begin.
+        Monotonic seconds: since when it waits that could begin, and before when it may not.
     held
         Somebody asked to keep it back.
     alone

@@ -1,9 +1,10 @@
 """Jobs that wait → the next one to begin. Pure; the present moment is an argument.
 
 P1 first, always. The others share by weight (:mod:`streams.worker.shares`) and go by deadline within their lane; a
-job that waits moves up a class, never into P1, and one whose deadline is near competes in a lane of its own. What
-is held, waits for its time, or may not overtake takes no part, and what nobody wants any more is told apart.
-Choosing takes the same short time whether ten or ten thousand wait.
+job that waits moves up a class, never into P1, and one whose deadline is near competes in a lane of its own. It
+competes in the lane of its class, too: in a better one all that comes may have an earlier deadline. What is held,
+waits for its time, or may not overtake takes no part, and what nobody wants any more is told apart. Choosing takes
+the same short time whether ten or ten thousand wait.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Schedule:
         lane, until = self._lane(job, now)
         job.lane = lane
         number = next(self._numbers)
-        if lane is not None:
-            self._push(self._lanes[lane], (job.task.deadline.timestamp(), number, job.turn, job))
+        for one in _lanes(job, lane):
+            self._push(self._lanes[one], (job.task.deadline.timestamp(), number, job.turn, job))
         if until is not None:
             self._push(self._timers, (until, number, job.turn, job))
 
@@ -124,6 +125,7 @@ class Schedule:
         for lane in self._shares.order(lane for lane, job in heads.items() if job is not None):
             job = heads[lane]
             if job is not None and room(lane):
+                job.lane = lane
                 return self._taken(job, _BELOW_EMERGENCIES + self._shares.take(lane))
         return None
 
@@ -194,11 +196,18 @@ class Schedule:
         return lane, min(changes, default=None)
 
 
+def _lanes(job: Job, lane: Lane | None) -> set[Lane]:
+    """Lanes in which a job competes: the best one, and that of its class."""
+    if lane is None:
+        return set()
+    return {lane, _BY_CLASS[job.task.priority.rank]} if lane in WEIGHTS else {lane}
+
+
 def lane_of(job: Job, now: Instant) -> tuple[Lane, float | None]:
     """Lane in which a job competes that may begin, and the moment when it changes by itself."""
     if job.is_emergency:
         return Lane.EMERGENCY, None
-    waited_s = now.monotonic - job.waiting_since
+    waited_s = max(now.monotonic - job.waiting_since, 0.0)
     steps = int(waited_s / AGEING_S)
     rank = max(2, job.task.priority.rank - steps)
     changes = [] if rank == 2 else [job.waiting_since + (steps + 1) * AGEING_S]

@@ -275,6 +275,18 @@ def test_an_upgrade_makes_a_task_an_emergency_wherever_it_is(stage: str) -> None
     assert entry.task.priority_reason == "order ORM: STAT"
 
 
+def test_what_waited_for_its_window_begins_behind_what_is_more_urgent() -> None:
+    table = Table(prefetch=1)
+    night = START + timedelta(hours=10)
+    routine = job(offset=1, priority=P4, deadline=night + timedelta(hours=4), not_before=night)
+    table.take(routine)
+    table.seconds = 36_000.0
+    # deadlines do not help: this one is later than that of the routine work
+    normal = job(offset=2, priority=P3, deadline=night + timedelta(hours=5))
+    table.take(normal)
+    assert table.begun() == [normal.task.task_id]
+
+
 def test_a_task_never_becomes_less_urgent() -> None:
     table = Table()
     entry = job(priority=P2)

@@ -16,6 +16,7 @@ from streams.worker.schedule import (
     DUE_S,
     LONGEST_WAIT_S,
     Schedule,
+    lane_of,
     moved_up,
     rank_of_emergency,
     ready_at,
@@ -87,6 +88,31 @@ def test_what_waits_moves_up_a_class_and_never_into_p1() -> None:
     for waited, lane in ((0.0, Lane.ROUTINE), (AGEING_S, Lane.NORMAL), (50 * AGEING_S, Lane.URGENT)):
         schedule.next(at(waited), room=lambda _: False)
         assert old.lane is lane
+
+
+@pytest.mark.parametrize(("better", "deadline_s"), [((P2,), 180), ((P3,), 1800), ((P2, P3), 180)])
+def test_what_has_moved_up_keeps_the_share_of_its_own_class_however_much_comes_of_better_ones(
+    better: tuple[Priority, ...], deadline_s: int
+) -> None:
+    """One job is served each second, and as many come whose deadlines are earlier than those of what waits."""
+    waiting = [job(offset=n, priority=P4, deadline=START + timedelta(hours=4)) for n in range(100)]
+    schedule, served, seconds = schedule_of(*waiting), 0, 3000
+    for second in range(seconds):
+        for number, priority in enumerate(better):
+            deadline = START + timedelta(seconds=second + deadline_s)
+            entry = job(offset=1000 + 2 * second + number, priority=priority, deadline=deadline)
+            entry.waiting_since = float(second)
+            schedule.add(entry, at(second))
+        entry = schedule.next(at(second)) or entry
+        served += entry.task.priority is P4
+    assert served == 100
+
+
+def test_what_waits_for_its_hours_does_not_grow_old_meanwhile() -> None:
+    entry = job(priority=P4, deadline=FAR)
+    entry.waiting_since = 10_000.0
+    assert lane_of(entry, at(0.0)) == (Lane.ROUTINE, 10_000.0 + AGEING_S)
+    assert lane_of(entry, at(10_000.0))[0] is Lane.ROUTINE
 
 
 def test_what_was_begun_moves_up_too() -> None:
