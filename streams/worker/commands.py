@@ -1,7 +1,8 @@
 """Commands about tasks → what becomes of each, now or when it is read. Pure.
 
 Every worker hears all commands and keeps those of the last day, bounded, because the task may come to it later:
-from a topic that was not read so far, from another worker, or as its next attempt.
+from a topic that was not read so far, from another worker, or as its next attempt. Guarantee: a command acts once,
+however often it is read.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ class Orders:
         The command that cancels it, or that keeps it back now.
     upgrade
         The most urgent upgrade.
+    heard
+        Commands that were taken in, by event id.
     """
 
     cancel: TaskCommand | None = None
     hold: TaskCommand | None = None
     upgrade: TaskCommand | None = None
+    heard: frozenset[str] = frozenset()
 
     def following(self, command: TaskCommand) -> Orders:
         """Orders after one more command."""
@@ -65,14 +69,17 @@ class Commands:
     def __len__(self) -> int:
         return len(self._orders)
 
-    def hear(self, command: TaskCommand) -> Orders:
-        """Take a command in; all orders of its task."""
-        orders = self.of(command.task_id).following(command)
-        self._orders[command.task_id] = orders
+    def hear(self, command: TaskCommand) -> bool:
+        """Take a command in; ``False`` where it was heard before, as when the topic is read once more."""
+        before = self.of(command.task_id)
+        if command.event_id in before.heard:
+            return False
+        heard = before.heard | {command.event_id}
+        self._orders[command.task_id] = dataclasses.replace(before.following(command), heard=heard)
         self._orders.move_to_end(command.task_id)
         if len(self._orders) > self._most:
             self._orders.popitem(last=False)
-        return orders
+        return True
 
     def of(self, task_id: str) -> Orders:
         """Orders of a task."""

@@ -125,7 +125,8 @@ class Desk:
 
     def hear(self, command: TaskCommand, now: Instant) -> None:
         """Obey a command, now or when its task comes."""
-        self._commands.hear(command)
+        if not self._commands.hear(command):
+            return
         for job in self._held.of_task(command.task_id):
             if job.stage is not Stage.ANSWERED:
                 self._obey(job, command, now)

@@ -1,7 +1,8 @@
 """Topics that every worker reads as a whole → what listens to them, in a thread and without a consumer group.
 
 Guarantee: after :attr:`Follower.caught_up` everything that was committed before the start was heard; while Kafka
-is away nothing new is, and after an error each topic is heard again from where it begins.
+is away nothing new is, and after an error each topic is heard again from where it begins: listeners know what they
+heard before.
 """
 
 from __future__ import annotations

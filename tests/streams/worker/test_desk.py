@@ -45,6 +45,7 @@ class Table:
         self.told: list[ToChild] = []
         self.settled: list[tuple[Settlement, Job]] = []
         self.said: list[TaskStatus] = []
+        self.commands: list[TaskCommand] = []
         self.computing: tuple[Name, ...] = ()
         self.seconds = 0.0
         self.telemetry = Telemetry()
@@ -69,9 +70,10 @@ class Table:
         self.desk.dispatch(self.now)
 
     def command(self, about: Job, kind: CommandKind, **given: Any) -> None:
-        event_id = f"{kind}-{len(self.said)}"
+        event_id = f"{kind}-{len(self.commands)}"
         task = about.task
         command = TaskCommand(event_id, START, task.task_id, task.study_instance_uid, kind, "operator", **given)
+        self.commands.append(command)
         self.desk.hear(command, self.now)
         self.desk.dispatch(self.now)
 
@@ -329,6 +331,23 @@ def test_what_is_held_waits_for_its_release(begun: bool) -> None:
     assert table.said[-1].reason == "held by operator: patient objects"
     table.command(entry, CommandKind.RELEASE)
     assert len(table.begun()) == 1 + int(begun)
+
+
+def test_commands_that_are_read_once_more_do_nothing() -> None:
+    table = Table()
+    entry = job(priority=P4, deadline=FAR)
+    table.take(entry)
+    for kind in (CommandKind.HOLD, CommandKind.RELEASE, CommandKind.UPGRADE):
+        table.command(entry, kind, priority=P2)
+    before, said = list(table.told), list(table.said)
+    heard = [*table.commands]
+    assert [command.kind for command in heard] == [CommandKind.HOLD, CommandKind.RELEASE, CommandKind.UPGRADE]
+    for command in heard:
+        table.desk.hear(command, table.now)
+        table.desk.dispatch(table.now)
+    assert (table.told, table.said) == (before, said)
+    table.command(entry, CommandKind.HOLD)  # a new one of the same kind is obeyed
+    assert entry.held
 
 
 def test_a_gateway_that_is_away_costs_one_task_and_the_others_go_on() -> None:
