@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from engines.base import Volume32
 from schemas import ids
+from tests.engines.models.distractors import Shape
 
 AIR, SCALP, BONE, FLUID, GREY, WHITE, FALX = -1000.0, 50.0, 1100.0, 7.0, 38.0, 29.0, 55.0
 #: Half axes of the space within the skull: left-right, front-back, up, down.
@@ -56,6 +57,9 @@ class Head:
     slice_mm: float = 5.0
     slices: int = 29
     lowest_mm: float = -62.0
+    #: Standard deviation of the reconstruction's blur.
+    blur_mm: float = 0.6
+    distractors: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def phantom(head: Head, samples: int = 3) -> Phantom:
         z = np.broadcast_to(heights.astype(np.float32)[:, None, None], (samples, *x.shape))
         values, truth = _draw(head, (x[None], y[None], z))
         hu[index], lesion[index] = values.mean(axis=0), truth.mean(axis=0)
-    hu = ndimage.gaussian_filter(hu, (0, 0.6 / head.pixel_mm, 0.6 / head.pixel_mm), output=np.float32)
+    blur = head.blur_mm / head.pixel_mm
+    hu = ndimage.gaussian_filter(hu, (0, blur, blur), output=np.float32)
     return Phantom(head, hu + _noise(head, hu.shape), lesion)
 
 
@@ -117,13 +122,15 @@ def _draw(head: Head, at: _Grid) -> tuple[Volume32, Volume32]:
     hu[_ellipsoid(at, (0.0, -84.0, -42.0), (14.0, 9.0, 14.0))] = AIR
     room = (inner < 1) & (hu < 300)
     hu += np.where(room, head.hardening_hu * np.exp(-np.maximum(depth, 0) / 8), 0).astype(np.float32)
+    for shape in head.distractors:
+        shape.paint(hu, at, room)
     truth = np.zeros_like(hu)
     for lesion in head.lesions:
-        shape = _ellipsoid(at, lesion.centre_mm, lesion.radii_mm) & room
+        filled = _ellipsoid(at, lesion.centre_mm, lesion.radii_mm) & room
         if lesion.crescent_mm is not None:
-            shape &= depth < lesion.crescent_mm
-        hu[shape] = lesion.hu
-        truth[shape] = 1
+            filled &= depth < lesion.crescent_mm
+        hu[filled] = lesion.hu
+        truth[filled] = 1
     for spot in head.calcium:
         hu[_ellipsoid(at, spot.centre_mm, spot.radii_mm) & room] = spot.hu
     return hu, truth
@@ -148,6 +155,9 @@ def _within_head(at: _Grid) -> NDArray[np.bool_]:
 def _ellipsoid(
     at: _Grid, centre: tuple[float, float, float], radii: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
+    height = (at[2] - centre[2]) / radii[2]
+    if np.abs(height).min() >= 1:
+        return np.zeros(np.broadcast_shapes(*(axis.shape for axis in at)), np.bool_)
     x, y, z = ((axis - middle) / radius for axis, middle, radius in zip(at, centre, radii, strict=True))
     found: NDArray[np.bool_] = x**2 + y**2 + z**2 < 1
     return found
