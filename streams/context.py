@@ -311,9 +311,13 @@ def _urgency_of(entry: Entry) -> Entry:
 
 
 def _joined(sure: list[Entry], others: list[Entry], about: list[Entry]) -> Clinical:
-    """One word of many: the most urgent priority, of the rest what was said last; orders before admissions."""
-    orders = sorted(sure + others, key=_newest)
-    told = [entry.clinical for entry in [*orders, *sorted(about, key=_newest)]]
+    """One word of many: the most urgent priority, of the rest what was said last.
+
+    Of orders that are over only their status counts, as long as another one wants a result.
+    """
+    every = sorted(sure + others, key=_newest)
+    orders = [entry for entry in every if entry.clinical.order_status not in _OVER] or every
+    told = [entry.clinical for entry in sorted([*orders, *about], key=_newest)]
     deciding = _deciding(sure)
     return Clinical(
         order_priority=most_urgent(entry.clinical.order_priority for entry in orders),

@@ -62,11 +62,15 @@ class Decided:
             state.lacks_context,
         )
 
-    def at_least(self, decision: Decision) -> Decision:
-        """A new decision, or the former where that was more urgent: a study that was urgent once stays so."""
+    def at_least(self, decision: Decision, revision: str) -> tuple[Decision, str]:
+        """A new decision, or the former where that was more urgent: a study that was urgent once stays so.
+
+        With it comes the revision of the rules that made it. For how long the result of the former is of use is
+        not known any more, and no reason to drop it.
+        """
         if self.priority is None or decision.priority.rank <= self.priority.rank:
-            return decision
-        return Decision(self.priority, self.reason or self.priority.value, decision.useful_for_s)
+            return decision, revision
+        return Decision(self.priority, self.reason or self.priority.value), self.rule_revision or revision
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,13 @@ def obey_order(
 
 
 def upgrade(
-    study: str, decided: Decided, decision: Decision, rules: Rules, at: Instant
+    study: str, decided: Decided, decision: Decision, rules: Rules, at: Instant, made_by: str | None = None
 ) -> tuple[Decided, tuple[TaskCommand, ...]]:
-    """Commands for the tasks that are less urgent than what is decided now; never for the others."""
+    """Commands for the tasks that are less urgent than what is decided now; never for the others.
+
+    ``made_by`` is the revision of the rules that decided, if it is not that of ``rules``.
+    """
+    made_by = made_by or rules.revision
     slower = [task for task in decided.tasks if task.priority.rank > decision.priority.rank]
     if not slower:
         return decided, ()
@@ -127,7 +135,7 @@ def upgrade(
             command,
             priority=decision.priority,
             priority_reason=decision.reason,
-            rule_revision=rules.revision,
+            rule_revision=made_by,
             deadline=deadline,
         )
         for command in upgraded
@@ -139,7 +147,7 @@ def upgrade(
         for task in decided.tasks
     )
     after = replace(
-        decided, priority=decision.priority, reason=decision.reason, rule_revision=rules.revision, tasks=tasks
+        decided, priority=decision.priority, reason=decision.reason, rule_revision=made_by, tasks=tasks
     )
     return after, commands
 

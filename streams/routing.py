@@ -75,7 +75,8 @@ class Router:
         at
             Now.
         """
-        decision = before.at_least(self.rules.decide(facts_of(ready).given(clinical)))
+        decided_now = self.rules.decide(facts_of(ready).given(clinical))
+        decision, rule_revision = before.at_least(decided_now, self.rules.revision)
         in_parts = before.partial_content is not None or before.lacks_context or not ready.complete
         # of each model the newest, which stands last
         started = {task.model_name: task for task in before.tasks}
@@ -93,7 +94,7 @@ class Router:
             if assessment.series is not None:
                 reference = _same(started.get(route.model), assessment.series) if in_parts else None
                 if reference is None:
-                    task = self._task(ready, route, assessment.series, decision, clinical, at)
+                    task = self._task(ready, route, assessment.series, decision, rule_revision, clinical, at)
                     tasks.append(task)
                     reference = _reference(task, assessment.series)
                 references.append(reference)
@@ -108,13 +109,13 @@ class Router:
         decided = Decided(
             decision.priority,
             decision.reason,
-            self.rules.revision,
+            rule_revision,
             tuple(replace(one, deadline=deadlines.get(one.task_id, one.deadline)) for one in references),
             partial_content=None if ready.complete else content_id(*ready.series),
             lacks_context=lacks,
         )
         decided, commands = revised(uid, before, gone, decided, ready.revision, clinical, at)
-        decided, upgrades = upgrade(uid, decided, decision, self.rules, at)
+        decided, upgrades = upgrade(uid, decided, decision, self.rules, at, rule_revision)
         outputs = [Output(TASK_TOPICS[task.priority], uid, task) for task in tasks]
         outputs += [Output(Topic.STATUS, task.task_id, queued(task, at.utc)) for task in tasks]
         outputs += [Output(Topic.ELIGIBILITY, uid, verdict) for verdict in verdicts]
@@ -138,6 +139,7 @@ class Router:
         route: Route,
         series: SeriesContent,
         decision: Decision,
+        rule_revision: str,
         clinical: Clinical,
         at: Instant,
     ) -> InferenceTask:
@@ -157,7 +159,7 @@ class Router:
             model_name=route.model,
             priority=decision.priority,
             priority_reason=decision.reason,
-            rule_revision=self.rules.revision,
+            rule_revision=rule_revision,
             created_at=at.utc,
             deadline=times.deadline,
             retrieve_url=ready.retrieve_url,

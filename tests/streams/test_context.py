@@ -165,6 +165,41 @@ def test_the_most_urgent_order_counts_and_refusal_before_consent() -> None:
     assert most_urgent([None, ""]) is None
 
 
+@pytest.mark.parametrize("over", ["cancelled", "completed"])
+def test_an_order_that_is_over_makes_nothing_urgent_while_another_wants_a_result(over: str) -> None:
+    first = context(accession_number="A1", order_priority="S", patient_class="E", order_status=over, reason="old")
+    second = context(accession_number="A1", order_priority="R", order_status="active")
+    said = table(first, second).join(STUDY)
+    assert (said.order_priority, said.patient_class, said.order_status) == ("R", None, "active")
+    # alone it is all that is known
+    assert table(first).join(STUDY).order_priority == "S"
+
+
+def test_of_order_and_admission_counts_what_was_said_last_of_class_and_place() -> None:
+    order = context(accession_number="A1", order_priority="R", patient_class="O", patient_location="CLINIC")
+    admitted = context(patient_class="E", patient_location="ED")
+    assert table(order, admitted).join(STUDY).patient_class == "E"
+    assert table(order, admitted).join(STUDY).patient_location == "ED"
+    moved = context(accession_number="A1", order_priority="R", patient_class="I")
+    said = table(moved, admitted).join(STUDY)
+    assert (said.patient_class, said.patient_location) == ("I", "ED")
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["ROUTINE", "CITO"], "CITO"),
+        (["ПЛАНОВО", "Терміново"], "Терміново"),
+        (["LOW", "STAT2"], "STAT2"),
+        (["HIGH", "zz"], "HIGH"),
+        (["R", "RX"], "R"),
+        (["ROUTINE", "URGENT - CALL"], "URGENT - CALL"),
+    ],
+)
+def test_words_that_systems_use_have_their_urgency(words: list[str], first: str) -> None:
+    assert most_urgent(words) == first
+
+
 def test_a_reader_hears_of_what_changed_and_only_once() -> None:
     found = table(context("new", accession_number="A1", study_instance_uid="2.25.1", merged_keys=("old",)))
     changes = found.changes()

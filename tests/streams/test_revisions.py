@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from schemas.events import CommandKind, Event, InferenceTask, TaskCommand
 from schemas.topics import Priority
-from streams.rules import Rules
+from streams.rules import Conditions, PriorityRule, Rules
 from streams.windows import Window
 from tests.streams.department import RULES, STAT, STUDY, Department, commands, images, tasks
-from tests.streams.samples import instance
+from tests.streams.samples import at, instance
 
 NORMAL_S = RULES.deadlines_s.of(Priority.P3_NORMAL)
 
@@ -142,6 +142,43 @@ def test_what_runs_on_with_the_next_revision_is_released_when_its_order_is_not_o
     assert [(command.kind, command.task_id) for command in told] == [(CommandKind.RELEASE, first.task_id)]
 
 
+def test_an_order_between_two_classes_makes_the_older_task_more_urgent_and_the_study_not_less() -> None:
+    department = Department()
+    department.give(0, *images(12))
+    (first,) = tasks(department.look(5.0))
+    late = NORMAL_S - 60.0
+    department.give(late, *images(1, first=50, requested_procedure_priority="STAT"))
+    (second,) = tasks(department.look(late + 2.0))
+    # the first is told of the urgency of the study, as it may still wait
+    assert (first.priority, second.priority) == (Priority.P3_NORMAL, Priority.P1_EMERGENCY)
+    assert {one.priority for one in department.state().tasks} == {Priority.P1_EMERGENCY}
+    department.order(accession_number="A1", order_priority="A")
+    assert commands(department.look(late + 3.0)) == []
+    assert department.state().priority is Priority.P1_EMERGENCY
+
+
+def test_a_study_that_stays_urgent_says_by_which_rule_of_which_revision_and_for_how_long() -> None:
+    department = Department()
+    department.order(**STAT)
+    department.give(0, *images(12))
+    (first,) = tasks(department.look(2.0))
+    screening = PriorityRule(
+        name="screening-order",
+        priority=Priority.P4_ROUTINE,
+        when=Conditions(order_priority=("R",)),
+        useful_for_s=14_400.0,
+    )
+    department.rules = RULES.model_copy(update={"revision": "next", "priorities": (screening,)})
+    department.order(accession_number="A1", order_priority="R")
+    department.restart(100.0)
+    (second,) = tasks(revision(department, 200.0, 50))
+    assert (second.priority, second.priority_reason) == (Priority.P1_EMERGENCY, first.priority_reason)
+    assert second.rule_revision == first.rule_revision == RULES.revision
+    assert department.state().rule_revision == RULES.revision
+    # how long somebody wants it was said by a rule that did not decide
+    assert second.useful_until is None
+
+
 def rules_with(seconds: float) -> Rules:
     deadlines = RULES.deadlines_s.model_copy(update={"p3_normal": seconds})
     return RULES.model_copy(update={"deadlines_s": deadlines})
@@ -179,3 +216,83 @@ def test_however_images_trickle_in_no_answer_is_put_off(
         first = min(made.values(), key=lambda one: one.created_at)
         assert min(task.deadline for task in stays) <= first.deadline
         assert not urgent or first.task_id not in gone
+
+
+hours = st.lists(
+    st.tuples(
+        st.sampled_from([1.0, 6.0, 30.0, 600.0, 2000.0, 7200.0]),
+        st.sampled_from(
+            ["image", "other", "restart", "S", "A", "R", "held", "cancelled", "active", "refused", "granted"]
+        ),
+    ),
+    max_size=30,
+)
+
+
+@given(hours, st.booleans())
+def test_over_hours_with_windows_holds_and_late_images_each_task_can_be_done_in_time_or_has_ended(
+    happens: list[tuple[float, str]], asks_for_consent: bool
+) -> None:
+    night = Window.model_validate_json(
+        '{"priority": ["p3-normal", "p4-routine"], "begin": "09:00", "end": "09:20"}'
+    )
+    (route,) = RULES.routes
+    other = route.model_copy(
+        update={"model": "other", "consent": "granted" if asks_for_consent else "not-refused"}
+    )
+    department = Department(RULES.model_copy(update={"windows": (night,), "routes": (route, other)}))
+    seconds, made, number = 0.0, dict[str, InferenceTask](), 20
+    held, ended = set[str](), set[str]()
+    department.order(accession_number="A1", order_status="active")
+    department.give(0, *images(12))
+    for wait, what in [
+        *happens,
+        (6.0, "active"),
+        (6.0, "granted"),
+        (6.0, "image"),
+        (10.0, "R"),
+    ]:
+        seconds, number = seconds + wait, number + 1
+        events = department.look(seconds)
+        match what:
+            case "image" | "other":
+                department.give(seconds, *images(1, first=number, series=1 if what == "image" else 2))
+            case "restart":
+                department.restart(seconds)
+            case "held" | "cancelled" | "active":
+                department.order(accession_number="A1", order_status=what)
+            case "refused" | "granted":
+                department.order("admission", consent=what)
+            case priority:
+                department.order(accession_number="A1", order_priority=priority, order_status="active")
+        events += department.look(seconds)
+        for task in tasks(events):
+            assert task.deadline > (task.not_before or task.created_at)
+            assert task.priority_reason
+            assert task.task_id not in made
+            made[task.task_id] = task
+        for command in commands(events):
+            assert command.reason
+            assert command.task_id in made
+            assert command.task_id not in ended
+            match command.kind:
+                case CommandKind.CANCEL:
+                    ended.add(command.task_id)
+                    held.discard(command.task_id)
+                case CommandKind.HOLD:
+                    assert command.task_id not in held
+                    held.add(command.task_id)
+                case CommandKind.RELEASE:
+                    held.remove(command.task_id)
+    # the order stands and consent is given: nothing waits for ever, and both models have the last images
+    assert not held
+    assert made
+    alive = [task for task in department.state().tasks if task.task_id not in ended]
+    assert {task.model_name for task in alive} == {route.model, "other"}
+    # whatever is not spoken of any more has ended, or has been due long ago
+    for task in made.values():
+        assert (
+            task.task_id in ended
+            or task.task_id in {one.task_id for one in alive}
+            or task.deadline < at(seconds).utc
+        )
