@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from dashboards.api import problems
 from dashboards.api.context import ApiContext
+from dashboards.api.limits import LimitBody
 from dashboards.api.observe import Observe
 from dashboards.api.routes import (
     adjudications,
@@ -54,7 +55,7 @@ def create_app(context: ApiContext, fhir_store: FhirStore) -> FastAPI:
         # FastAPI's own documentation pages load scripts from elsewhere, which a hospital network may not reach
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Observe, telemetry=context.telemetry)],
+        middleware=[Middleware(Observe, telemetry=context.telemetry), Middleware(LimitBody)],
     )
     app.state.context = context
     problems.install(app)

@@ -266,3 +266,6 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str
+    fields: list[str] | None = Field(
+        default=None, description="what of the request is at fault, where it is known"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -47,24 +48,41 @@ def install(app: FastAPI) -> None:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for this class
-    response = problem(request, error.status_code, error.detail)
+    unread = error.status_code == 400 and error.__cause__ is not None
+    detail = "the body cannot be read as JSON, or is nested too deeply: correct it" if unread else error.detail
+    response = problem(request, error.status_code, detail)
     response.headers.update(error.headers or {})
     return response
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)  # noqa: S101 - the handler is registered for this class
-    response = problem(request, error.status, error.detail)
+    members = {} if error.field is None else {"fields": [error.field]}
+    response = problem(request, error.status, error.detail, **members)
     response.headers.update(error.headers())
     return response
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for this class
-    wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    errors = error.errors()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if any(item["loc"] == ("body",) for item in errors) and kind != "application/json":
+        return problem(request, 415, f"the body must be application/json, not {kind[:100]!r}: send it as that")
+    if any(item["type"] == "json_invalid" for item in errors):
+        at = errors[0]["loc"][-1]
+        return problem(request, 400, f"the body is no JSON, as of character {at}: correct it")
+    wrong = [f"{_place(item['loc'])}: {item['msg']}" for item in errors]
     return problem(
-        request, 422, f"the request is wrong ({'; '.join(wrong)}): see /openapi.json for what is allowed"
+        request,
+        422,
+        f"the request is wrong ({'; '.join(wrong)}): see /openapi.json for what is allowed",
+        fields=[_place(item["loc"][1:]) for item in errors if len(item["loc"]) > 1],
     )
+
+
+def _place(parts: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in parts)[:100]
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

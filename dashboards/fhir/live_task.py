@@ -127,7 +127,9 @@ def _inputs(task: TaskView) -> list[Json]:
     asked = task.asked
     if asked is None:
         return []
-    found = [_parameter("series-instance-uid", valueString=uid) for uid in asked.series_instance_uids]
+    # "routine" of FHIR is two classes here
+    found = [_parameter("priority-class", valueCode=task.priority.value)]
+    found += [_parameter("series-instance-uid", valueString=uid) for uid in asked.series_instance_uids]
     if asked.model_version is not None:
         found.append(_parameter("model-version", valueString=asked.model_version))
     given = asked.parameters

@@ -32,6 +32,7 @@ _INPUTS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "include-heatmaps": ("include_heatmaps", ("valueBoolean",)),
     "indication": ("indication", ("valueString",)),
     "patient-age-years": ("patient_age_years", ("valueDecimal", "valueInteger")),
+    "priority-class": ("priority", ("valueCode", "valueString")),
 }
 _LISTS: Final = frozenset({"series_instance_uids", "output_formats"})
 _PARAMETERS: Final = frozenset({"confidence_threshold", "output_formats", "include_heatmaps"})
@@ -65,11 +66,33 @@ def order_of_task(resource: Json) -> Order:
             part = content.setdefault("clinical_context", {})
         if field in _LISTS:
             part.setdefault(field, []).append(value)
+        elif field == "priority":
+            content[field] = _class(value, priority, f"Task.input[{index}]")
         elif field in part:
             raise FhirRefusal(422, "business-rule", "this input is there twice: leave one", f"Task.input[{index}]")
         else:
             part[field] = value
     return order_from({name: value for name, value in content.items() if value is not None}, "fhir")
+
+
+def _class(value: Any, priority: Any, where: str) -> Priority:
+    """Class by its own name: four codes of FHIR are three of ours, and none of them is below normal."""
+    if value not in list(Priority):
+        names = ", ".join(Priority)
+        raise FhirRefusal(422, "code-invalid", f"the class is none of {names}: correct it", where)
+    if priority is not None and PRIORITIES[Priority(value)] != _same(priority):
+        raise FhirRefusal(
+            422,
+            "business-rule",
+            f"Task.priority says {priority}, the class {value} is {PRIORITIES[Priority(value)]}: leave one out",
+            where,
+        )
+    return Priority(value)
+
+
+def _same(priority: Any) -> str:
+    """Code under which the class of this one is shown."""
+    return PRIORITIES[_PRIORITY[str(priority)]]
 
 
 def _model(resource: Json) -> str:

@@ -34,17 +34,24 @@ def check_model(nodes: Nodes, model: str, version: str | None, now: datetime) ->
                 422,
                 f"the model {model[:64]!r} is not known, and no worker is alive that could say which are: "
                 "start one (scanstream worker) and ask again",
+                field="model",
             )
         names = ", ".join(known) or "none"
-        raise Refused(422, f"no worker has a model {model[:64]!r}: those that they have are {names}")
+        raise Refused(
+            422, f"no worker has a model {model[:64]!r}: those that they have are {names}", field="model"
+        )
     of_model = [one for _, one in known[model]]
     usable = [one for one in of_model if one.state in _ASKABLE]
     if not usable:
         reasons = "; ".join(sorted({one.reason or one.state.value for one in of_model}))
-        raise Refused(422, f"no worker answers with the model {model!r} ({reasons}): see GET /v1/models")
+        raise Refused(
+            422, f"no worker answers with the model {model!r} ({reasons}): see GET /v1/models", field="model"
+        )
     if version is not None and version not in {one.version for one in usable}:
         names = ", ".join(sorted({one.version for one in usable}))
-        raise Refused(422, f"no worker has version {version[:32]!r} of {model!r}: there is {names}")
+        raise Refused(
+            422, f"no worker has version {version[:32]!r} of {model!r}: there is {names}", field="model_version"
+        )
     if not nodes.answering(model, now):
         return [f"no worker that answers with {model} is alive now: the task waits for one"]
     return []
@@ -81,6 +88,6 @@ class Callbacks:
             self._allowed.check(endpoint)
             checked(endpoint.host, endpoint.port, self._resolver, allow_private=self._allow_private)
         except PermanentRejection as error:
-            raise Refused(422, f"callback_url: {error}") from error
+            raise Refused(422, f"callback_url: {error}", field="callback_url") from error
         except SourceUnavailable as error:
-            raise Refused(503, f"callback_url: {error}", _RETRY_S) from error
+            raise Refused(503, f"callback_url: {error}", _RETRY_S, "callback_url") from error

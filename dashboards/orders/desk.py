@@ -197,6 +197,7 @@ class Desk:
                 422,
                 f"this identifier was used for another request before (task {task.task_id}): "
                 "take a new one, or send what was sent then",
+                field="idempotency-key",
             )
         return task
 
@@ -206,7 +207,11 @@ class Desk:
         if uid is None:
             found = {study for study in of_series.values() if study is not None}
             if len(found) > 1:
-                raise Refused(422, "the series are of several studies: ask for each study by itself")
+                raise Refused(
+                    422,
+                    "the series are of several studies: ask for each study by itself",
+                    field="series_instance_uids",
+                )
             uid = next(iter(found), None)
         study = None if uid is None else self._view.study(uid)
         if study is None or study.revision == 0:
@@ -215,6 +220,7 @@ class Desk:
                 404,
                 f"no {what} is known: send its images to the gateway (scanstream send, C-STORE or STOW-RS) and "
                 "wait until it is complete; finished studies are remembered for 72 hours",
+                field="series_instance_uids" if uid is None else "study_instance_uid",
             )
         return study
 
@@ -225,7 +231,9 @@ class Desk:
             event = self._recall(study.place)
         except InvalidMessage as error:
             raise Refused(
-                404, f"the list of its images is no longer in the log ({error}): send the study again"
+                404,
+                f"the list of its images is no longer in the log ({error}): send the study again",
+                field="study_instance_uid",
             ) from error
         if not isinstance(event, StudyReady) or event.study_instance_uid != study.study_instance_uid:
             raise DestinationUnavailable("the log has another event in the place of the study: restart the API")

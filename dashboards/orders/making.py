@@ -102,9 +102,14 @@ def _series(order: Order, ready: StudyReady) -> tuple[SeriesContent, ...]:
             404,
             f"study {ready.study_instance_uid} has no series {', '.join(unknown)[:300]}: "
             f"it has {', '.join(known)[:600] or 'none'}, or more will arrive",
+            field="series_instance_uids",
         )
     wanted = order.series_instance_uids or tuple(known)
     images = tuple(known[uid] for uid in dict.fromkeys(wanted) if is_image(known[uid].sop_class_uid))
     if not images:
-        raise Refused(422, "none of the series has images that a model could look at: name another series")
+        raise Refused(
+            422,
+            "none of the series has images that a model could look at: name another series",
+            field="series_instance_uids",
+        )
     return images

@@ -21,13 +21,18 @@ class Refused(Exception):
         What is wrong and what to do.
     retry_after_s
         When it may be sent again unchanged; ``None``: it must be changed first.
+    field
+        Which field of :class:`dashboards.orders.request.InferenceRequest` is at fault; ``None``: none of them.
     """
 
-    def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, retry_after_s: int | None = None, field: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.field = field
 
     def headers(self) -> dict[str, str]:
         """Header fields of the answer."""

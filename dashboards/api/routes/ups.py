@@ -39,7 +39,6 @@ from schemas.events import CommandKind, SeriesContent, StudyReady
 router = APIRouter(prefix="/workitems", tags=["UPS-RS"])
 
 MEDIA_TYPE: Final = "application/dicom+json"
-LARGEST_BODY: Final = 4 * 1024 * 1024
 _ACTOR: Final = "ups"
 _READABLE: Final = (MEDIA_TYPE, "application/json", "*/*", "application/*")
 
@@ -203,10 +202,7 @@ async def _data_set(request: Request) -> Dataset:
     kind = request.headers.get("content-type", MEDIA_TYPE).partition(";")[0].strip().lower()
     if kind not in (MEDIA_TYPE, "application/json"):
         raise WorkitemRefused(415, f"the body must be {MEDIA_TYPE}: convert it")
-    body = await request.body()
-    if len(body) > LARGEST_BODY:
-        raise WorkitemRefused(413, f"the body is larger than {LARGEST_BODY} bytes: leave out what is not needed")
-    return parsed(body)
+    return parsed(await request.body())
 
 
 def _acceptable(request: Request) -> None:

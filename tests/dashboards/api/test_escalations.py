@@ -114,7 +114,7 @@ async def test_another_site_cannot_answer_with_the_browser_of_a_person(
     for headers in ({"content-type": "text/plain"}, {}):
         content = b'{"actor":"mallory"}'
         url = f"/escalations/{step.escalation_id}/acknowledge"
-        assert (await client.post(url, content=content, headers=headers)).status_code == 422
+        assert (await client.post(url, content=content, headers=headers)).status_code == 415
     assert not service.published
 
 

@@ -257,3 +257,39 @@ async def test_pages_of_a_search_hold_each_match_once(service: Service, client: 
         seen += [entry["resource"]["focus"]["identifier"]["value"] for entry in page.get("entry", [])]
         url = {link["relation"]: link["url"] for link in page["link"]}.get("next", "")
     assert sorted(seen) == sorted(f"urn:oid:1.{number}" for number in range(240) if number % 3)
+
+
+@pytest.mark.parametrize("priority", ["routine", None])
+async def test_the_class_below_normal_is_asked_for_by_its_name(
+    service: Service, client: httpx.AsyncClient, story: Story, priority: str | None
+) -> None:
+    wanted = order(input=[_input("priority-class", valueCode="p4-routine")], priority=priority)
+    answer = await client.post("/fhir/Task", json={name: one for name, one in wanted.items() if one is not None})
+    assert answer.status_code == 201, answer.text
+    (topic, _, task), _ = service.published
+    assert isinstance(task, InferenceTask)
+    assert (topic, task.priority) == (Topic.TASKS_P4, Priority.P4_ROUTINE)
+    shown = answer.json()
+    assert errors(shown) == []
+    assert shown["priority"] == "routine"
+    assert _input("priority-class", valueCode="p4-routine") in shown["input"]
+
+
+@pytest.mark.parametrize(
+    ("priority", "given", "said"),
+    [
+        ("stat", {"valueCode": "p4-routine"}, "leave one out"),
+        ("routine", {"valueCode": "p5"}, "none of p1-emergency"),
+        ("routine", {"valueCode": ["p4-routine"]}, "none of p1-emergency"),
+    ],
+)
+async def test_a_class_that_contradicts_the_priority_is_refused(
+    service: Service, client: httpx.AsyncClient, story: Story, priority: str, given: dict[str, Any], said: str
+) -> None:
+    answer = await client.post(
+        "/fhir/Task", json=order(priority=priority, input=[_input("priority-class", **given)])
+    )
+    (issue,) = answer.json()["issue"]
+    assert (answer.status_code, issue["expression"]) == (422, ["Task.input[0]"])
+    assert said in issue["diagnostics"]
+    assert service.published == []
