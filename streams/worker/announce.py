@@ -1,4 +1,4 @@
-"""Moves of a running task → live status events, outside of any transaction.
+"""Moves of a running task, and what shadows say → events, outside of any transaction.
 
 A status that is announced and then abandoned is told again under the same id, so readers recognise it. While Kafka
 takes nothing and the queue is full, moves are not told; what became of a task always is.
@@ -14,6 +14,7 @@ from schemas.errors import DestinationUnavailable
 from schemas.events import TaskStatus
 from schemas.topics import Topic
 from streams.worker.job import Job
+from streams.worker.protocol import Aside
 
 
 class Announcer:
@@ -35,6 +36,11 @@ class Announcer:
         with suppress(DestinationUnavailable):
             self._publisher.publish(Topic.STATUS, job.task.task_id, moved, trace)
             self._unsettled = True
+
+    def aside(self, message: Aside) -> None:
+        """Publish what belongs to no move; the same thing always has the same id."""
+        with suppress(DestinationUnavailable):
+            self._publisher.publish(message.topic, message.key, message.event)
 
     def settle(self) -> None:
         """Wait until Kafka has what was announced, so that the final status comes after it."""

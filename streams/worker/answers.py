@@ -123,12 +123,8 @@ def completed(
 ) -> Answer:
     """The model ran: result with its findings if there are any, status ``completed``; too large, it is told."""
     result = _ran(task, series, model, outcome, artifacts, stages, node, now)
-    size = len(_CODEC.encode(result))
-    if size > LARGEST_RESULT_BYTES:
-        error = InvalidInput(
-            f"the result has {len(result.findings)} findings and {size} bytes, and an event holds "
-            f"{LARGEST_RESULT_BYTES}: raise the thresholds of the model, or its minimum volume"
-        )
+    error = _too_large(result)
+    if error is not None:
         return could_not_run(task, result.model, error, node, now, result.limitations)
     moved = status(task, TaskState.COMPLETED, node, now, model_version=result.model.version)
     return Answer(
@@ -141,27 +137,27 @@ def completed(
     )
 
 
-def with_shadow(
-    answer: Answer,
+def of_shadow(
     task: InferenceTask,
     series: SeriesContent,
     model: Model,
     outcome: Outcome | ScanstreamError,
     node: str,
     now: datetime,
-) -> Answer:
-    """The answer, and what a version that runs unseen said about the same images, or why it could not."""
+) -> tuple[Topic, str, InferenceResult]:
+    """What a version that runs unseen said about the images of a task, or why it could not: topic, key, event."""
+    if not isinstance(outcome, ScanstreamError):
+        result = _ran(task, series, model, outcome, (), outcome.stages, node, now, model.info.sha256)
+        outcome = _too_large(result) or outcome
     if isinstance(outcome, ScanstreamError):
         identity, limitations = model.identity(), model.metadata.limitations
         could_not = ResultOutcome.COULD_NOT_RUN
         result = _result(task, identity, limitations, series.series_instance_uid, could_not, node, now)
         result = dataclasses.replace(result, reason=str(outcome))
-    else:
-        result = _ran(task, series, model, outcome, (), outcome.stages, node, now, model.info.sha256)
     unseen = dataclasses.replace(
         result, event_id=ids.event_id("shadow-result", task.task_id, model.info.sha256), callback_url=None
     )
-    return dataclasses.replace(answer, events=(*answer.events, (Topic.SHADOW, task.study_instance_uid, unseen)))
+    return Topic.SHADOW, task.study_instance_uid, unseen
 
 
 def could_not_run(
@@ -217,6 +213,16 @@ def failed_for_now(
     version = model.version if model is not None else None
     moved = status(task, TaskState.RETRY_WAIT, node, now, str(error), model_version=version)
     return Answer("retry", ((Topic.STATUS, task.task_id, moved),), retry=following, error=error)
+
+
+def _too_large(result: InferenceResult) -> InvalidInput | None:
+    size = len(_CODEC.encode(result))
+    if size <= LARGEST_RESULT_BYTES:
+        return None
+    return InvalidInput(
+        f"the result has {len(result.findings)} findings and {size} bytes, and an event holds "
+        f"{LARGEST_RESULT_BYTES}: raise the thresholds of the model, or its minimum volume"
+    )
 
 
 def _asked_for(task: InferenceTask) -> ModelIdentity:

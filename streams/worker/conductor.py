@@ -25,7 +25,7 @@ from streams.worker.intake import Intake
 from streams.worker.job import Job, Received
 from streams.worker.ledger import unreadable
 from streams.worker.partitions import Partitions
-from streams.worker.protocol import Ended, FromChild, Moved, Unreachable
+from streams.worker.protocol import Aside, Ended, FromChild, Moved, Unreachable
 from streams.worker.supervisor import Died, Supervisor
 
 log = logging.getLogger(__name__)
@@ -188,6 +188,8 @@ class Conductor:
                 self._desk.ended(message, now)
             case Unreachable():
                 self._desk.unreachable(message, now)
+            case Aside():
+                self._announcer.aside(message)
             case Died():
                 self._desk.died(message, now)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.events import InferenceTask, ModelIdentity, ModelState, TaskState
+from schemas.events import Event, InferenceTask, ModelIdentity, ModelState, TaskState
+from schemas.topics import Topic
 from streams.worker.answers import Answer
 
 #: Task id and attempt.
@@ -103,5 +104,14 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Aside:
+    """Something to tell beside the tasks, such as what a shadow said of one that has its answer; may get lost."""
+
+    topic: Topic
+    key: str
+    event: Event
+
+
 ToChild = Begin | Rerank | Abandon
-FromChild = Ended | Moved | Computing | Unreachable | Loaded | Health
+FromChild = Ended | Moved | Computing | Unreachable | Loaded | Health | Aside

@@ -88,6 +88,7 @@ class Supervisor:
         self._start = start
         self._patience = patience
         self._models: dict[Name, str] = {}
+        self._answered: set[Name] = set()
         self._clock = clock
         self._link: ChildLink | None = None
         self._started_at = self._heard_at = self._start_at = 0.0
@@ -113,7 +114,9 @@ class Supervisor:
     def send(self, message: ToChild) -> None:
         """Tell it something; what a process that is gone is told is lost."""
         if isinstance(message, Begin):
-            self._models[message.task.task_id, message.task.attempt] = message.task.model_name
+            name = (message.task.task_id, message.task.attempt)
+            self._models[name] = message.task.model_name
+            self._answered.discard(name)
         elif isinstance(message, Abandon):
             self._models.pop(message.name, None)
         if self._link is not None:
@@ -156,6 +159,9 @@ class Supervisor:
         match message:
             case Computing(names):
                 self._at_work(names)
+                for name in self._answered.difference(names):
+                    self._models.pop(name, None)
+                self._answered.intersection_update(names)
             case Moved(name) if name in self._steps:
                 del self._steps[name]
                 self._at_work(self._computing)
@@ -164,7 +170,7 @@ class Supervisor:
             case Health():
                 self.health = message
             case Ended(name) | Unreachable(name):
-                self._models.pop(name, None)
+                self._answered.add(name)  # what it does beside has the patience of its model too
                 self._at_work(tuple(other for other in self._computing if other != name))
 
     def _stands_still(self) -> str | None:
@@ -216,6 +222,7 @@ class Supervisor:
         self._start_at = self._clock() + pause_s
         self._link, self.loaded, self.health, self._computing = None, None, None, ()
         self._models.clear()
+        self._answered.clear()
         self._steps.clear()
         self.restarts += 1
         return Died(cause, computing)

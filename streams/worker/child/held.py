@@ -63,6 +63,8 @@ class Held:
         What the engine is to compute.
     abandoned
         Nothing more is said of it.
+    answered
+        It has its answer, and what it does now is beside it.
     """
 
     begin: Begin
@@ -77,6 +79,7 @@ class Held:
     reply: Tensors | Exception | None = None
     request: Request | None = None
     abandoned: bool = False
+    answered: bool = False
     told: tuple[TaskState, int] | None = field(default=None, repr=False)
 
     @property

@@ -2,7 +2,8 @@
 
 Any thread may call. The engine belongs to the thread in :meth:`Scheduler.compute`; network and arithmetic go on
 beside it. Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of
-every other one exactly one ``Ended`` or ``Unreachable`` is the last that is said.
+every other one exactly one ``Ended`` or ``Unreachable`` is the last that is said. What goes on after the answer
+(``Aside``) is given up as soon as there is other work.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from streams.worker.answers import Answer
 from streams.worker.child import choice
 from streams.worker.child.batches import Batches
 from streams.worker.child.held import Held, Place, StepsOf, expected_bytes
-from streams.worker.child.steps import Compute, Request, Transfer, Wait
-from streams.worker.protocol import Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
+from streams.worker.child.steps import Compute, Request, Told, Transfer, Wait
+from streams.worker.protocol import Aside, Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Scheduler:
                 begin, self._steps_of(begin), self._number, self._clock(), begin.rank, bytes=expected_bytes(begin)
             )
             self._names[name] = held
+            for other in [entry for entry in self._work if entry.answered]:
+                self._give_up(other)
             self._work.append(held)
             self._changed.notify_all()
 
@@ -94,10 +97,7 @@ class Scheduler:
         with self._changed:
             held = self._names.pop(name, None)
             if held is not None:
-                held.abandoned = True
-                if not held.running:
-                    self._work.remove(held)
-                    held.steps.close()
+                self._give_up(held)
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -196,14 +196,33 @@ class Scheduler:
             if isinstance(step, Wait):
                 return self._wait(held, step)
             with self._changed:
+                following = place
                 if isinstance(step, Advanced):
                     self._tell(held, step)
-                    following = place
+                elif isinstance(step, Told):
+                    self._answer(held, step.answer)
+                elif isinstance(step, Aside):
+                    self._say(step)
                 else:
                     following = self._wants(held, step)
                 # after each step somebody more urgent may be waiting for this thread
                 if held.abandoned or following is not place or self._closed or self._displaced(held):
                     return self._put_down(held, following)
+
+    def _answer(self, held: Held, answer: Answer) -> None:
+        if not held.abandoned:
+            del self._names[held.name]
+            self._say(Ended(held.name, answer))
+        held.answered = True
+        self._named = ()  # who hears the answer takes the task for done: its next step is named again
+        if any(not entry.answered for entry in self._work):
+            self._give_up(held)
+
+    def _give_up(self, held: Held) -> None:
+        held.abandoned = True
+        if not held.running:
+            self._work.remove(held)
+            held.steps.close()
 
     def _wait(self, held: Held, step: Wait) -> None:
         with self._changed:
@@ -259,7 +278,7 @@ class Scheduler:
     def _finish(self, held: Held, message: FromChild) -> None:
         with self._changed:
             self._work.remove(held)
-            if not held.abandoned:
+            if not held.abandoned and not held.answered:
                 del self._names[held.name]
                 self._say(message)
             if not any(entry.running for entry in self._work):

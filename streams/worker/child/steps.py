@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engines.base import Tensors
 from engines.steps import Advanced
 from streams.worker.answers import Answer
+from streams.worker.protocol import Aside
 
 if TYPE_CHECKING:
     from engines.model import Model
@@ -47,5 +48,12 @@ class Wait:
     until: Future[None]
 
 
+@dataclass(frozen=True)
+class Told:
+    """The task has its answer; what follows is beside it, and given up when there is other work."""
+
+    answer: Answer
+
+
 #: One task, from its beginning to its answer.
-Steps = Generator[Advanced | Request | Transfer | Compute | Wait, Tensors | None, Answer]
+Steps = Generator[Advanced | Request | Transfer | Compute | Wait | Told | Aside, Tensors | None, Answer]

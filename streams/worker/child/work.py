@@ -28,8 +28,8 @@ from streams.clock import Clock
 from streams.worker import answers
 from streams.worker.answers import Answer
 from streams.worker.child.images import Images, bytes_of, packed
-from streams.worker.child.steps import Compute, Request, Steps, Transfer, Wait
-from streams.worker.protocol import Begin
+from streams.worker.child.steps import Compute, Request, Steps, Told, Transfer, Wait
+from streams.worker.protocol import Aside, Begin
 
 log = logging.getLogger(__name__)
 
@@ -149,15 +149,18 @@ class Tasks:
         artifacts = yield from self._kept(task, outcome)
         stages = (fetch, *outcome.stages, self._since("store", started))
         answer = answers.completed(task, series, model, outcome, artifacts, stages, self._node, self._now())
-        # an emergency waits for nobody, and what may have ended a process is not risked twice
+        # with emergencies come others that wait, and what may have ended a process is not risked twice
         if task.priority is not Priority.P1_EMERGENCY and not begin.alone:
-            for shadow in self._models.shadows(task.model_name):
+            shadows = self._models.shadows(task.model_name)
+            if shadows:
+                yield Told(answer)
+            for shadow in shadows:
                 yield Compute()
                 with self._models.using(shadow) as is_open:
                     if not is_open:
                         continue  # replaced meanwhile: nobody watches it any more
                     said = yield from self._shadowed(task, shadow, pipeline.run(images, shadow, task.parameters))
-                answer = answers.with_shadow(answer, task, series, shadow, said, self._node, self._now())
+                yield Aside(*answers.of_shadow(task, series, shadow, said, self._node, self._now()))
         return answer
 
     def _shadowed(self, task: InferenceTask, shadow: Model, run: Run) -> _Way[Outcome | ScanstreamError]:

@@ -28,6 +28,7 @@ from tests.services import module
 
 OUTPUTS = (
     Topic.RESULTS.value,
+    Topic.SHADOW.value,
     Topic.STATUS.value,
     Topic.PRIORS.value,
     Topic.NODES.value,

@@ -150,3 +150,19 @@ def test_models_that_cannot_serve_end_the_worker_with_the_reason() -> None:
     watched.children[0].die(78)
     with pytest.raises(ConfigurationError, match="no model can serve"):
         watched.listen()
+
+
+def test_what_goes_on_beside_an_answer_has_the_patience_of_its_model() -> None:
+    watched = Watched()
+    watched.loaded()
+    slow = task("1.1", model_name="slow")
+    name = (slow.task_id, slow.attempt)
+    watched.supervisor.send(Begin(slow, 3.0))
+    watched.listen(Computing((name,)), Ended(name, ANSWER), Computing((name,)))
+    assert watched.listen(Health(1), later_s=45) == [Health(1)]
+    assert watched.listen(Computing(()), Computing((name,)), Health(1)) == [
+        Computing(()),
+        Computing((name,)),
+        Health(1),
+    ]
+    assert watched.listen(Health(1), later_s=45)[-1] == Died("step", (name,)), "nothing is known of it any more"

@@ -20,6 +20,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from engines.repository import RELEASED
+from engines.rollout import Rollout, write_rollout
 from producers.artifacts import unpack_mask
 from producers.claim_check import ClaimCheck
 from producers.kafka import EventPublisher
@@ -27,7 +28,7 @@ from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.events import InferenceResult, InferenceTask, ResultOutcome, TaskState, TaskStatus
 from schemas.settings import KafkaSettings
-from schemas.topics import TASK_TOPICS, WORKER_GROUP, Priority, dlq_topic, retry_topic
+from schemas.topics import TASK_TOPICS, WORKER_GROUP, Priority, Topic, dlq_topic, retry_topic
 from tests.engines import tiny
 from tests.engines.phantom import series
 from tests.producers.dicomweb.conftest import Gateway, Serving, gateway
@@ -327,6 +328,29 @@ def test_a_message_that_is_no_task_is_set_aside_and_the_next_is_answered(
     assert letter.key == key
     assert dict(letter.headers)["scanstream_topic"] == TASK_TOPICS[P3].value.encode()
     assert dict(letter.headers)["traceparent"] == b"00-1-2-01"
+
+
+def test_what_a_shadow_says_comes_after_the_answer(
+    kafka_settings: KafkaSettings, gateway: Gateway, out: Watch, tmp_path: Path, start: Start
+) -> None:
+    root = tmp_path / "shadowed"
+    for number in (1, 2):
+        tiny.add_version(root, number)
+    write_rollout(root / tiny.NAME, Rollout(serving=1, shadow=(2,)))
+    images = small_series()
+    store(gateway.dicom_web, images)
+    asked = quick(images, gateway.dicom_web, P3)
+
+    def told(topic: Topic) -> list[InferenceResult]:
+        return [item.event for item in out.seen if item.topic == topic.value]
+
+    submit(kafka_settings, asked)
+    with start(SCANSTREAM_WORKER_MODEL_REPOSITORY=str(root)):
+        out.until(lambda: told(Topic.SHADOW) and told(Topic.RESULTS), "the answer and what the shadow says")
+    (answer,), (unseen,) = told(Topic.RESULTS), told(Topic.SHADOW)
+    assert (answer.model.version, unseen.model.version) == ("1.0", "2.0")
+    assert (unseen.task_id, unseen.outcome) == (asked.task_id, answer.outcome)
+    assert answer.occurred_at <= unseen.occurred_at
 
 
 def test_it_ends_soon_when_told_to(

@@ -13,18 +13,20 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from engines import pipeline
 from engines.model import Model
-from engines.steps import Advanced
+from engines.steps import Advanced, drive
 from producers.artifacts import unpack_mask
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, OutOfMemory, ScanstreamError, TransientFailure
 from schemas.events import Artifact, InferenceResult, ResultOutcome, TaskState, TaskStatus
 from schemas.topics import Priority, Topic
 from streams.clock import system_clock
+from streams.worker import answers
 from streams.worker.answers import Answer
-from streams.worker.child.steps import Compute, Request, Transfer
+from streams.worker.child.steps import Compute, Request, Told, Transfer
 from streams.worker.child.work import Tasks
-from streams.worker.protocol import Begin
+from streams.worker.protocol import Aside, Begin
 from tests.engines.phantom import model_of, series
 from tests.streams.worker.tasks import MODEL, task_for
 
@@ -204,6 +206,14 @@ def shadow(function: Any = lambda grid: grid) -> Model:
     return dataclasses.replace(made, info=made.info.model_copy(update={"version": "2", "sha256": "b" * 64}))
 
 
+def unseen_by(steps: Sequence[Any]) -> InferenceResult:
+    """What the shadow said."""
+    (aside,) = (step for step in steps if isinstance(step, Aside))
+    assert (aside.topic, aside.key) == (Topic.SHADOW, IMAGES[0].StudyInstanceUID)
+    assert isinstance(aside.event, InferenceResult)
+    return aside.event
+
+
 def fails(_: NDArray[np.float32]) -> NDArray[np.float32]:
     raise TransientFailure("not this time")
 
@@ -215,10 +225,11 @@ def breaks(_: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_a_shadow_sees_the_same_images_and_is_told_apart() -> None:
     shelf = Shelf(IMAGES)
     answer, steps = run(shelf, Held(shadow()), callback_url="http://site/callback")
-    (_, _, result), (_, _, _), (topic, _, unseen) = answer.events
-    assert topic is Topic.SHADOW
-    assert isinstance(unseen, InferenceResult)
-    assert isinstance(result, InferenceResult)
+    result, unseen = result_of(answer), unseen_by(steps)
+    assert [topic for topic, _, _ in answer.events] == [Topic.RESULTS, Topic.STATUS]
+    assert [step.answer for step in steps if isinstance(step, Told)] == [answer], "the answer goes first"
+    after = steps[[type(step) for step in steps].index(Told) :]
+    assert [type(step) for step in after] == [Told, Compute, Request, Aside]
     assert (unseen.model.version, unseen.outcome) == ("2", ResultOutcome.FINDINGS)
     assert unseen.findings[0].measurements == result.findings[0].measurements
     assert unseen.event_id != result.event_id
@@ -237,10 +248,9 @@ def test_what_happens_to_a_shadow_does_not_touch_the_task(function: Any) -> None
 
     broken = dataclasses.replace(shadow(), engine=Engine())  # type: ignore[arg-type] # all that is used of it
 
-    answer, _ = run_with_engine_errors(broken)
+    answer, steps = run_with_engine_errors(broken)
     assert answer.outcome == "findings"
-    unseen = answer.events[2][2]
-    assert isinstance(unseen, InferenceResult)
+    unseen = unseen_by(steps)
     assert unseen.outcome is ResultOutcome.COULD_NOT_RUN
     assert unseen.reason
 
@@ -250,12 +260,14 @@ def run_with_engine_errors(broken: Model) -> tuple[Answer, list[Any]]:
     tasks = Tasks(Held(broken), Shelf(IMAGES), "node-1", system_clock)
     steps = tasks.steps(Begin(task_for(IMAGES, "http://gw/dicom-web", Priority.P3_NORMAL), 1.0))
     reply: Any = None
+    seen = []
     while True:
         try:
             step = steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
         except StopIteration as end:
-            return end.value, []
+            return end.value, seen
         reply = None
+        seen.append(step)
         if isinstance(step, Request):
             try:
                 reply = step.model.engine.infer(step.tensors)
@@ -264,5 +276,28 @@ def run_with_engine_errors(broken: Model) -> tuple[Answer, list[Any]]:
 
 
 def test_an_emergency_and_what_ended_a_process_wait_for_no_shadow() -> None:
-    assert len(run(Shelf(IMAGES), Held(shadow()), priority=Priority.P1_EMERGENCY)[0].events) == 2
-    assert len(run(Shelf(IMAGES), Held(shadow()), alone=True)[0].events) == 2
+    for steps in (
+        run(Shelf(IMAGES), Held(shadow()), priority=Priority.P1_EMERGENCY)[1],
+        run(Shelf(IMAGES), Held(shadow()), alone=True)[1],
+        run(Shelf(IMAGES))[1],
+    ):
+        assert not [step for step in steps if isinstance(step, Told | Aside)]
+
+
+def test_a_shadow_that_was_replaced_meanwhile_says_nothing() -> None:
+    models = Held(shadow())
+    models.using = lambda model: nullcontext(enter_result=False)  # type: ignore[method-assign,assignment] # it was closed
+    answer, steps = run(Shelf(IMAGES), models)
+    assert answer.outcome == "findings"
+    assert [type(step) for step in steps][-2:] == [Told, Compute]
+
+
+def test_a_shadow_whose_result_no_event_can_hold_could_not_run() -> None:
+    task, model = task_for(IMAGES, "http://gw", Priority.P3_NORMAL), shadow()
+    outcome = drive(pipeline.run(IMAGES, model), model.engine.infer)
+    many = dataclasses.replace(
+        outcome, warnings=tuple(f"one of very many warnings {number}" for number in range(300_000))
+    )
+    _, _, unseen = answers.of_shadow(task, task.series[0], model, many, "node-1", task.created_at)
+    assert unseen.outcome is ResultOutcome.COULD_NOT_RUN
+    assert "an event holds" in (unseen.reason or "")
