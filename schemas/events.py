@@ -23,6 +23,7 @@ from schemas.inference import (
 from schemas.topics import Priority
 from schemas.values import (
     Artifact,
+    BegunTask,
     Category,
     Characteristic,
     ClassLoad,
@@ -63,6 +64,7 @@ __all__ = [
     "Artifact",
     "AssemblyState",
     "AuditEvent",
+    "BegunTask",
     "Category",
     "Characteristic",
     "ClassLoad",

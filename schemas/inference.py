@@ -7,6 +7,7 @@ from datetime import datetime
 
 from schemas.topics import Priority
 from schemas.values import (
+    BegunTask,
     ClassLoad,
     CommandKind,
     ModelState,
@@ -27,7 +28,8 @@ class InferenceTask:
     ``priority_reason`` and ``rule_revision`` say who decided the class. Nobody wants the result after
     ``useful_until``; ``model_version`` is pinned, or the one that serves. ``partial`` says that it was made from
     the complete series of a study that is not. ``request_key`` is what a requester's own identifier became, so
-    that the same one is the same task; ``request_digest`` tells what was asked for under it.
+    that the same one is the same task; ``request_digest`` tells what was asked for under it. ``losses`` counts the
+    attempts in which the process was lost that computed it.
     """
 
     event_id: str
@@ -59,6 +61,7 @@ class InferenceTask:
     request_key: str | None = None
     request_digest: str | None = None
     study_date_time: str | None = None
+    losses: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,10 @@ class EligibilityDecision:
 
 @dataclass(frozen=True)
 class NodeHeartbeat:
-    """A node of workers is alive; the newest one counts. ``memory_bytes`` are resident."""
+    """A node of workers is alive; the newest one counts. ``memory_bytes`` are resident.
+
+    ``begun`` is what it works on, so that others know it should the node vanish.
+    """
 
     event_id: str
     occurred_at: datetime
@@ -134,6 +140,7 @@ class NodeHeartbeat:
     load: tuple[ClassLoad, ...] = ()
     problems: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    begun: tuple[BegunTask, ...] = ()
 
 
 @dataclass(frozen=True)

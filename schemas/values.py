@@ -311,6 +311,15 @@ class ModelState:
 
 
 @dataclass(frozen=True)
+class BegunTask:
+    """An attempt that a node works on; ``deaths`` counts nodes that vanished while they did so before."""
+
+    task_id: str
+    attempt: int
+    deaths: int = 0
+
+
+@dataclass(frozen=True)
 class ClassLoad:
     """Tasks of one class that a node holds."""
 

@@ -42,6 +42,11 @@ class Announcer:
         with suppress(DestinationUnavailable):
             self._publisher.publish(message.topic, message.key, message.event)
 
+    def close(self) -> None:
+        """Wait until Kafka has all that was said, by whoever shares the publisher."""
+        self._unsettled = True
+        self.settle()
+
     def settle(self) -> None:
         """Wait until Kafka has what was announced, so that the final status comes after it."""
         if self._unsettled:

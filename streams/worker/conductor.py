@@ -129,12 +129,16 @@ class Conductor:
         """
         self._intake = intake
         self._partitions.subscribe()
-        while not self._process.stop.is_set():
-            self.turn(intake)
-            if not self._told and self._supervisor.ready and self._partitions.joined and self._heard_all():
-                self._told = True
-                self._process.ready()
-        self._drain(intake)
+        try:
+            while not self._process.stop.is_set():
+                self.turn(intake)
+                if not self._told and self._supervisor.ready and self._partitions.joined and self._heard_all():
+                    self._told = True
+                    self._process.ready()
+            self._drain(intake)
+        except DestinationUnavailable:
+            self._leave()
+            raise
 
     @property
     def _works(self) -> bool:
@@ -243,6 +247,7 @@ class Conductor:
             loaded.models if loaded else (),
             tuple(problems),
             health.memory_bytes if health else None,
+            self._desk.begun_tasks,
         )
 
     def _drain(self, intake: Intake) -> None:
@@ -263,6 +268,13 @@ class Conductor:
                 if not self._write(at_once=True):
                     self._partitions.steer(hold=True)
                     intake.read(IDLE_POLL_S)
-            self._announcer.settle()
         except DestinationUnavailable as error:
             log.warning("stopped without Kafka", extra=fields(reason=str(error)))
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say that nothing is worked on any more: who ends without that word has vanished over its tasks."""
+        self._draining = True
+        self._desk.hand_back(self._clock())
+        self._beat(self._clock())
+        self._announcer.close()

@@ -6,15 +6,15 @@ that it is given, and time is an argument. Guarantee: a task leaves it once, wit
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
 from producers.telemetry import Telemetry
-from schemas.errors import DestinationUnavailable, TransientFailure
-from schemas.events import CommandKind, ModelIdentity, PriorResult, TaskCommand, TaskState, TaskStatus
+from schemas.errors import DestinationUnavailable, ScanstreamError, TransientFailure
+from schemas.events import BegunTask, CommandKind, TaskCommand, TaskState
 from schemas.logs import fields
 from streams.clock import Instant
 from streams.worker import answers, schedule, verdicts
@@ -25,9 +25,10 @@ from streams.worker.held import Held
 from streams.worker.job import Job, Lane, Partition, Stage
 from streams.worker.ledger import Forward, Settlement
 from streams.worker.priors import with_change
-from streams.worker.protocol import Abandon, Begin, Ended, Moved, Name, Rerank, ToChild, Unreachable
+from streams.worker.protocol import Abandon, Begin, Ended, Moved, Name, Rerank, Unreachable
 from streams.worker.schedule import Schedule, moved_up
 from streams.worker.supervisor import Died
+from streams.worker.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -37,42 +38,13 @@ MOST_EMERGENCIES: Final = 64
 #: How long after its deadline a task waits for its gateway, where nobody said until when it is useful.
 PATIENCE: Final = timedelta(hours=24)
 
+#: Workers that may vanish over an attempt before it is given up; the last of them had nothing beside it.
+MOST_VANISHED: Final = 3
+
 #: Percent after which the progress of a state is told again.
 _TELL_EVERY: Final = 10
 
 _DECODING: Final = frozenset({None, TaskState.QUEUED, TaskState.PREPROCESSING})
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a desk may ask and do.
-
-    Attributes
-    ----------
-    tell
-        Say something to the computing process.
-    settle
-        Write an answer; :meth:`Desk.written` follows.
-    announce
-        Publish at once that a task moved.
-    identity
-        Version of a model that serves here.
-    computing
-        What the step under way is about.
-    prior
-        Newest result of the same patient and model.
-    elsewhere
-        Where a task that failed here can go: a partition, ``None``: nowhere, or the monotonic moment when to ask
-        again.
-    """
-
-    tell: Callable[[ToChild], None]
-    settle: Callable[[Settlement, Job], None]
-    announce: Callable[[Job, TaskStatus], None]
-    identity: Callable[[str], ModelIdentity | None]
-    computing: Callable[[], tuple[Name, ...]]
-    prior: Callable[[Job], PriorResult | None]
-    elsewhere: Callable[[Job, Instant], Partition | float | None]
 
 
 class Desk:
@@ -114,12 +86,17 @@ class Desk:
         """Tasks that the computing process has."""
         return len(self._begun)
 
+    @property
+    def begun_tasks(self) -> tuple[BegunTask, ...]:
+        """The same, for the heartbeat."""
+        return tuple(BegunTask(*job.name, job.vanished) for job in self._begun.values())
+
     def take(self, job: Job, now: Instant) -> None:
         """Take in a task that was read."""
         job.ready_at = schedule.ready_at(job, now)
         # what must not begin yet does not grow old
         job.waiting_since = max(now.monotonic, job.ready_at)
-        job.alone = job.task.attempt > 1
+        job.alone = job.task.losses > 0
         if self._held.add(job):
             self._admit(job, now)
 
@@ -201,7 +178,8 @@ class Desk:
                 what = f"the computing process of {self._node} was lost over this task ({message.cause})"
                 error = TransientFailure(f"{what}: look at the images and at the log of the worker")
                 identity = self._around.identity(job.task.model_name)
-                self._finish(job, answers.failed_for_now(job.task, identity, error, self._node, now.utc), now)
+                lost = dataclasses.replace(job.task, losses=job.task.losses + 1)
+                self._finish(job, answers.failed_for_now(lost, identity, error, self._node, now.utc), now)
             else:
                 # whoever ends it while decoding is never computing: apart from the others it is found
                 job.alone = job.deaths > 1
@@ -233,9 +211,10 @@ class Desk:
     def hand_back(self, now: Instant) -> None:
         """Take back everything: the next owner of its partition begins it again."""
         for job in self._held:
-            if job.stage is not Stage.ANSWERED and job.entered is not None:
+            if job.stage is Stage.BEGUN:
                 self._take_back(job)
-                self._say(job, TaskState.QUEUED, f"{self._node} stops", now, "stops", now.utc.isoformat())
+                if job.entered is not None:
+                    self._say(job, TaskState.QUEUED, f"{self._node} stops", now, "stops", now.utc.isoformat())
 
     def _admit(self, job: Job, now: Instant) -> None:
         orders = self._commands.of(job.task.task_id)
@@ -309,6 +288,14 @@ class Desk:
             if isinstance(found, Partition):
                 self._forward(job, found, now)
                 return
+        job.vanished = self._around.vanished(job.name, now)
+        if job.vanished >= MOST_VANISHED:
+            what = f"{job.vanished} workers vanished while they worked on this task"
+            self._give_up(
+                job, TransientFailure(f"{what}: look at the images, and at the memory of the nodes"), now
+            )
+            return
+        job.alone = job.alone or job.vanished == MOST_VANISHED - 1
         if job.is_emergency:
             self._make_way(now)
         self._begun[job.name] = job
@@ -362,11 +349,13 @@ class Desk:
         if now.utc < ends:
             return False
         self._take_back(job)
-        error = DestinationUnavailable(f"given up after {ends.isoformat(timespec='seconds')}: {reason}")
-        identity = self._around.identity(job.task.model_name)
-        answer = answers.could_not_run(job.task, identity, error, self._node, now.utc)
-        self._finish(job, answer, now)
+        given_up = f"given up after {ends.isoformat(timespec='seconds')}: {reason}"
+        self._give_up(job, DestinationUnavailable(given_up), now)
         return True
+
+    def _give_up(self, job: Job, error: ScanstreamError, now: Instant) -> None:
+        identity = self._around.identity(job.task.model_name)
+        self._finish(job, answers.could_not_run(job.task, identity, error, self._node, now.utc), now)
 
     def _gateway_answered(self, gateway: str) -> None:
         if self.gateways.answered(gateway):

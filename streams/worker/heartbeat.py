@@ -1,4 +1,8 @@
-"""State of this worker → a heartbeat on ``inference.nodes``, every few seconds and whenever the state changes."""
+"""State of this worker → a heartbeat on ``inference.nodes``: every few seconds, and when the state changes.
+
+Also when a task is begun, because others must know of it should this worker vanish (:mod:`streams.worker.nodes`):
+one small event, outside of transactions.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from producers.kafka import EventPublisher
 from producers.telemetry import Telemetry
 from schemas import ids
 from schemas.errors import DestinationUnavailable
-from schemas.events import ClassLoad, ModelState, NodeHeartbeat, NodeState
+from schemas.events import BegunTask, ClassLoad, ModelState, NodeHeartbeat, NodeState
 from schemas.topics import Priority, Topic
 from streams.clock import Instant
 from streams.worker.job import Job, Stage
+from streams.worker.protocol import Name
 
 #: Seconds between two heartbeats.
 EVERY_S: Final = 15.0
@@ -71,6 +76,7 @@ class Heart:
         self._started_at = started_at
         self._jobs = jobs
         self._said: tuple[NodeState, tuple[ModelState, ...], tuple[str, ...]] | None = None
+        self._at_work: set[Name] = set()
         self._next_at = self._look_at = 0.0
 
     def beat(
@@ -81,10 +87,12 @@ class Heart:
         models: tuple[ModelState, ...],
         problems: tuple[str, ...],
         memory_bytes: int | None,
+        begun: tuple[BegunTask, ...],
     ) -> None:
         """Publish what changed, or what is due."""
         about = (state, models, problems)
-        changed = about != self._said
+        at_work = {(entry.task_id, entry.attempt) for entry in begun}
+        changed = about != self._said or not at_work <= self._at_work or (not at_work and bool(self._at_work))
         if not changed and now.monotonic < min(self._look_at, self._next_at):
             return
         load = load_of(self._jobs(), now.monotonic)
@@ -93,6 +101,7 @@ class Heart:
         if not changed and now.monotonic < self._next_at:
             return
         self._said, self._next_at = about, now.monotonic + EVERY_S
+        self._at_work = at_work
         identity = ids.event_id("heartbeat", self._node, self._started_at.isoformat(), now.utc.isoformat())
         beat = NodeHeartbeat(
             event_id=identity,
@@ -105,6 +114,7 @@ class Heart:
             load=load,
             problems=problems,
             memory_bytes=memory_bytes,
+            begun=begun,
         )
         with suppress(DestinationUnavailable):  # the queue is full: Kafka is away, and the next beat says the same
             self._publisher.publish(Topic.NODES, self._node, beat)

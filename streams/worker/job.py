@@ -84,6 +84,8 @@ class Job:
         Nothing may be computed beside it.
     deaths
         Computing processes that ended while they had it.
+    vanished
+        Workers that vanished as a whole while they worked on it.
     lane, rank
         Where it competes (``None``: it may not begin now), and its place in the computing process.
     entered, progress
@@ -100,6 +102,7 @@ class Job:
     held: bool = False
     alone: bool = False
     deaths: int = 0
+    vanished: int = 0
     lane: Lane | None = None
     rank: float = 0.0
     entered: TaskState | None = None

@@ -27,7 +27,7 @@ from streams.worker.announce import Announcer
 from streams.worker.child import ChildLink, Setup
 from streams.worker.commits import Commits
 from streams.worker.conductor import STOP_S, CommandQueue, Conductor
-from streams.worker.desk import Desk, Surroundings
+from streams.worker.desk import Desk
 from streams.worker.follow import Follower, Listener
 from streams.worker.giving_away import EMERGENCIES_ONLY, Owners, destination
 from streams.worker.heartbeat import Heart
@@ -38,6 +38,7 @@ from streams.worker.nodes import Nodes
 from streams.worker.partitions import Partitions
 from streams.worker.priors import Priors
 from streams.worker.supervisor import Patience, Supervisor
+from streams.worker.surroundings import Surroundings
 
 #: Commands that are older than this are not heard: their tasks have long been answered.
 COMMANDS_OF: Final = timedelta(days=1)
@@ -66,6 +67,7 @@ def _serve(
     process: Process, kafka: KafkaSettings, settings: WorkerSettings, codec: Codec, supervisor: Supervisor
 ) -> None:
     node, telemetry, clock = process.settings.node, process.telemetry, system_clock
+    started_at = clock().utc
     priors, nodes, commands = Priors(), Nodes(), CommandQueue()
     listeners = {
         Topic.COMMANDS: Listener(commands.hear, clock().utc - COMMANDS_OF),
@@ -102,6 +104,7 @@ def _serve(
         identity=supervisor.identity,
         computing=lambda: supervisor.computing,
         prior=lambda job: priors.of(job.task),
+        vanished=lambda name, now: nodes.vanished(name, node, started_at, now.utc),
         elsewhere=elsewhere,
     )
     one_at_a_time = settings.mode == "emergency-first"
@@ -117,7 +120,7 @@ def _serve(
         time.monotonic,
         left,
     )
-    heart = Heart(live, telemetry, node, clock().utc, lambda: desk)
+    heart = Heart(live, telemetry, node, started_at, lambda: desk)
     conductor = Conductor(
         process,
         desk,

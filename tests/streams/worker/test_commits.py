@@ -22,12 +22,13 @@ from schemas.topics import TASK_TOPICS, Priority, Topic, spec_of
 from streams.clock import system_clock
 from streams.worker.answers import Answer, status
 from streams.worker.commits import Commits
-from streams.worker.desk import Desk, Surroundings
+from streams.worker.desk import Desk
 from streams.worker.intake import Intake
 from streams.worker.job import Job
 from streams.worker.ledger import Ledger, Settlement, unreadable
 from streams.worker.partitions import Partitions, ReadAhead
 from streams.worker.protocol import Begin, Ended, ToChild
+from streams.worker.surroundings import Surroundings
 from tests.streams.worker.site import Watch, end_of, submit, watch
 from tests.streams.worker.tasks import START, new_study, task
 
@@ -73,6 +74,7 @@ class Side:
             identity=lambda _: None,
             computing=lambda: (),
             prior=lambda _: None,
+            vanished=lambda _, __: 0,
             elsewhere=lambda _, __: None,
         )
         self.desk = Desk(name, around, Telemetry(), prefetch=1000)

@@ -11,6 +11,7 @@ import pytest
 from producers.telemetry import Telemetry
 from schemas.errors import TransientFailure
 from schemas.events import (
+    BegunTask,
     CommandKind,
     InferenceResult,
     ModelIdentity,
@@ -24,13 +25,14 @@ from schemas.topics import TASK_TOPICS, Priority, Topic
 from streams.clock import Instant
 from streams.worker import answers
 from streams.worker.answers import Answer
-from streams.worker.desk import PATIENCE, Desk, Surroundings
+from streams.worker.desk import PATIENCE, Desk
 from streams.worker.gateways import PROBE_FIRST_S
 from streams.worker.job import Job, Partition, Stage
 from streams.worker.ledger import Settlement
 from streams.worker.protocol import Abandon, Begin, Ended, Moved, Name, Rerank, ToChild, Unreachable
 from streams.worker.schedule import AGEING_S
 from streams.worker.supervisor import Died
+from streams.worker.surroundings import Surroundings
 from tests.streams.worker.tasks import START, job
 
 P1, P2, P3, P4 = Priority
@@ -46,6 +48,7 @@ class Table:
         self.settled: list[tuple[Settlement, Job]] = []
         self.said: list[TaskStatus] = []
         self.commands: list[TaskCommand] = []
+        self.vanished: dict[Name, int] = {}
         self.computing: tuple[Name, ...] = ()
         self.seconds = 0.0
         self.telemetry = Telemetry()
@@ -56,6 +59,7 @@ class Table:
             identity=lambda _: MODEL,
             computing=lambda: self.computing,
             prior=lambda _: None,
+            vanished=lambda name, _: self.vanished.get(name, 0),
             elsewhere=lambda _, __: elsewhere,
         )
         self.desk = Desk("node-1", around, self.telemetry, prefetch, **options)
@@ -414,7 +418,7 @@ def test_what_the_process_died_over_is_counted_and_the_rest_is_begun_again() -> 
     assert table.answer().outcome == "retry"
     retry = table.answer().retry
     assert retry is not None
-    assert (retry.attempt, retry.excluded_nodes) == (2, ("node-1",))
+    assert (retry.attempt, retry.excluded_nodes, retry.losses) == (2, ("node-1",), 1)
     assert "was lost over this task" in str(table.answer().error)
     table.desk.dispatch(table.now)
     assert table.begun().count(beside.task.task_id) == 2
@@ -426,6 +430,35 @@ def test_what_the_process_died_over_is_counted_and_the_rest_is_begun_again() -> 
     table.seconds = 6
     table.take(again)
     assert table.told[-1] == Begin(retry, again.rank, alone=True)
+
+
+def test_what_failed_without_a_loss_has_others_beside_it() -> None:
+    table = Table(prefetch=2)
+    harmless, other = job(attempt=3, deadline=FAR), job(offset=8, deadline=FAR)
+    table.take(harmless, other)
+    assert [message.alone for message in table.told if isinstance(message, Begin)] == [False, False]
+
+
+@pytest.mark.parametrize(("vanished", "alone"), [(0, False), (1, False), (2, True)])
+def test_what_workers_vanished_over_is_tried_again_and_last_alone(vanished: int, alone: bool) -> None:
+    table = Table()
+    entry = job(deadline=FAR)
+    table.vanished[entry.name] = vanished
+    table.take(entry)
+    (begin,) = table.told
+    assert isinstance(begin, Begin)
+    assert begin.alone is alone
+    assert table.desk.begun_tasks == (BegunTask(*entry.name, vanished),)
+
+
+def test_what_three_workers_vanished_over_is_given_up_with_a_result() -> None:
+    table = Table()
+    entry, other = job(deadline=FAR), job(offset=8, deadline=FAR)
+    table.vanished[entry.name] = 3
+    table.take(entry, other)
+    assert table.begun() == [other.task.task_id]
+    assert table.answer().outcome == ResultOutcome.COULD_NOT_RUN.value
+    assert "3 workers vanished" in (table.final().reason or "")
 
 
 def test_what_kills_while_it_is_read_is_found_by_being_alone() -> None:
@@ -455,7 +488,7 @@ def test_after_its_attempts_it_is_given_up_with_a_result() -> None:
 
 def test_an_emergency_does_not_wait_for_what_must_be_alone() -> None:
     table = Table()
-    alone, emergency = job(attempt=2, priority=P4, deadline=FAR), job(priority=P1)
+    alone, emergency = job(attempt=2, losses=1, priority=P4, deadline=FAR), job(priority=P1)
     table.take(alone)
     table.take(emergency)
     assert table.told[-2:] == [Abandon(alone.name), Begin(emergency.task, emergency.rank)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from schemas.events import InferenceTask, ModelState, NodeHeartbeat, NodeState, VersionState
+from schemas.events import BegunTask, InferenceTask, ModelState, NodeHeartbeat, NodeState, VersionState
 from schemas.topics import TASK_TOPICS, Priority
 from streams.worker.giving_away import MOST_FORWARDS, destination
 from streams.worker.job import GIVEN_AWAY, Partition, Received
@@ -55,6 +56,42 @@ def test_the_newest_word_of_a_node_counts_and_a_tombstone_ends_it() -> None:
     nodes.hear("node-2", beat())
     nodes.hear("node-2", None)
     assert nodes.others_for(FAILED, "node-1", START) == []
+
+
+def works(node: str, life: int, deaths: int = 0, **changes: Any) -> NodeHeartbeat:
+    began = START + timedelta(seconds=life)
+    return dataclasses.replace(
+        beat(node), started_at=began, begun=(BegunTask("t", 1, deaths),), occurred_at=began, **changes
+    )
+
+
+def deaths(*beats: NodeHeartbeat, node: str = "node-1", life: int = 9, after_s: float = 10.0) -> int:
+    nodes = Nodes()
+    for entry in beats:
+        nodes.hear(entry.node, entry)
+    now = START + timedelta(seconds=after_s)
+    assert nodes.vanished(("t", 2), node, START + timedelta(seconds=life), now) == 0
+    return nodes.vanished(("t", 1), node, START + timedelta(seconds=life), now)
+
+
+def test_a_worker_that_begins_anew_has_vanished_over_what_it_worked_on() -> None:
+    assert deaths(works("node-1", 0)) == 1  # we are its next life
+    assert deaths(works("node-2", 0)) == 0  # it lives
+    assert deaths(works("node-2", 0), dataclasses.replace(beat("node-2"), started_at=works("", 5).started_at)) == 1
+    assert deaths(works("node-2", 0), works("node-2", 5, 1), works("node-1", 7)) == 2
+    assert deaths(works("node-1", 0, 2)) == 3  # it knew of two
+
+
+def test_a_worker_that_is_silent_for_long_has_vanished_and_one_that_took_its_task_back_has_not() -> None:
+    assert deaths(works("node-2", 0), works("node-3", 0), after_s=SILENT_S + 1) == 2
+    took_back = dataclasses.replace(works("node-2", 0), begun=(), state=NodeState.DRAINING)
+    assert deaths(works("node-2", 0), took_back, after_s=SILENT_S + 1) == 0
+    assert deaths(works("node-1", 9), after_s=SILENT_S + 1) == 0  # these are our own words
+
+
+def test_late_words_of_a_former_life_change_nothing() -> None:
+    newer = dataclasses.replace(works("node-2", 5), begun=())
+    assert deaths(newer, works("node-2", 0), after_s=SILENT_S + 9) == 0
 
 
 def test_it_goes_to_a_partition_of_its_class_that_such_a_node_has() -> None:

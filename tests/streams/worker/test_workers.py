@@ -19,6 +19,7 @@ from schemas.events import (
     NodeHeartbeat,
     NodeState,
     PriorResult,
+    ResultOutcome,
     TaskState,
     TaskStatus,
 )
@@ -207,6 +208,25 @@ def test_a_stop_hands_back_what_cannot_end_in_time(
             out.result(entry.task_id)
     out.read(0.5)
     assert len(out.all(InferenceResult)) == 3
+
+
+def test_what_ends_the_whole_worker_is_given_up_after_three_of_them(
+    kafka_settings: KafkaSettings, out: Watch, tmp_path: Path
+) -> None:
+    poison = fresh(P2, indication="steps=100000")
+    submit(kafka_settings, poison)
+    for life in range(3):
+        with toy(kafka_settings, tmp_path) as child:
+            out.until(
+                lambda: [b for b in out.all(NodeHeartbeat) if [entry.deaths for entry in b.begun] == [life]],  # noqa: B023 - used before the next turn
+                "the word that it is begun",
+            )
+            child.send_signal(signal.SIGKILL)
+            child.wait(60)
+    with toy(kafka_settings, tmp_path):
+        result = out.result(poison.task_id)
+    assert result.outcome is ResultOutcome.COULD_NOT_RUN
+    assert "3 workers vanished" in (result.reason or "")
 
 
 def test_a_result_is_compared_with_the_one_before_and_a_restart_forgets_nothing(
