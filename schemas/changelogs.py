@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.topics import Priority
-from schemas.values import HintKind, SeriesContent, SeriesGeometry, TaskReference
+from schemas.values import HintKind, SeriesContent, TaskReference
+
+
+@dataclass(frozen=True)
+class SeriesGeometry:
+    """Where the slices of a series lie: hundredths of a millimetre along the normal, each once and sorted."""
+
+    series_instance_uid: str
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True)

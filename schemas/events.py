@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.alarms import EscalationAcknowledgement, EscalationStep
-from schemas.changelogs import AssemblyState, RelayPosition
+from schemas.changelogs import AssemblyState, RelayPosition, SeriesGeometry
 from schemas.inference import (
     EligibilityDecision,
     InferenceTask,
@@ -49,7 +49,6 @@ from schemas.values import (
     ResultOutcome,
     ScheduledProcedureStep,
     SeriesContent,
-    SeriesGeometry,
     StageTime,
     TaskParameters,
     TaskReference,

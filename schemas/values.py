@@ -274,14 +274,6 @@ class TaskReference:
 
 
 @dataclass(frozen=True)
-class SeriesGeometry:
-    """Where the slices of a series lie: hundredths of a millimetre along the normal, each once and sorted."""
-
-    series_instance_uid: str
-    positions: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class PriorReference:
     """The earlier result that measurements of change refer to; ``result_id`` is its event id."""
 
