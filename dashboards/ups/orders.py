@@ -1,4 +1,4 @@
-"""Workitem that somebody creates, in DICOM JSON → order, where it is for us. Pure.
+"""Workitem that somebody creates, in DICOM JSON or XML → order, where it is for us. Pure.
 
 It is for us when its workitem code, its station name or its station class names a model: by our coding scheme, or
 by a value that a worker's model has. Everything else that is refused says why.
@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from dashboards.orders.order import Order, Refused
 from dashboards.orders.request import order_from
+from dashboards.ups.native_xml import from_xml
 from dashboards.ups.workitem import LABEL, SCHEME
 from schemas.topics import Priority
 
@@ -50,8 +51,8 @@ class WorkitemRefused(Refused):
         return super().headers() | {"warning": f'299 {LABEL} "{text[:500]}"'}
 
 
-def parsed(body: bytes) -> Dataset:
-    """Data set of a request: one in DICOM JSON, alone or as the only one of a list (PS3.18 F).
+def parsed(body: bytes, *, xml: bool = False) -> Dataset:
+    """Data set of a request: one in XML, or in DICOM JSON, alone or as the only one of a list (PS3.18 F).
 
     Raises
     ------
@@ -59,14 +60,15 @@ def parsed(body: bytes) -> Dataset:
         It is none.
     """
     try:
-        content = orjson.loads(body)
+        content = from_xml(body) if xml else orjson.loads(body)
         item = Dataset.from_json(content[0] if isinstance(content, list) and len(content) == 1 else content)
         for element in item.iterall():
             _ = element.value
     except Exception as error:
         # the library raises whatever a wrong value happens to meet
         raise WorkitemRefused(
-            400, f"the body is no data set in DICOM JSON ({type(error).__name__}): correct it"
+            400,
+            f"the body is no data set in DICOM {'XML' if xml else 'JSON'} ({type(error).__name__}): correct it",
         ) from error
     return item
 

@@ -1,4 +1,4 @@
-"""UPS-RS (PS3.18 11): inference tasks as workitems, in DICOM JSON.
+"""UPS-RS (PS3.18 11): inference tasks as workitems, in DICOM JSON or XML.
 
 ::
 
@@ -20,33 +20,31 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydicom import Dataset
 
 from dashboards.api import present_task
 from dashboards.api.context import ApiContext, Context
+from dashboards.api.dicom_media import answer, check_acceptable, data_set_of
 from dashboards.live.records import TaskView
 from dashboards.ups import search
 from dashboards.ups.identity import DOOR, task_of
 from dashboards.ups.model import Json
-from dashboards.ups.orders import WorkitemRefused, check_uid, order_of_workitem, parsed, reason_of, upgrade_of
+from dashboards.ups.orders import WorkitemRefused, check_uid, order_of_workitem, reason_of, upgrade_of
 from dashboards.ups.workitem import PRIORITIES, State, state_of, workitem
 from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import CommandKind, SeriesContent, StudyReady
 
 router = APIRouter(prefix="/workitems", tags=["UPS-RS"])
 
-MEDIA_TYPE: Final = "application/dicom+json"
 _ACTOR: Final = "ups"
-_READABLE: Final = (MEDIA_TYPE, "application/json", "*/*", "application/*")
 
 
 @router.post("", status_code=201, response_class=Response)
 async def create(request: Request, context: Context) -> Response:
     """Create a workitem; it is taken where its codes name a model."""
-    item = await _data_set(request)
+    item = await data_set_of(request)
     uid = _named(request) or str(item.get("SOPInstanceUID") or "") or f"2.25.{uuid.uuid4().int}"
     check_uid(uid)
     if item.get("SOPInstanceUID") not in (None, "", uid):
@@ -73,26 +71,26 @@ def _create(uid: str, item: Dataset, request: Request, context: ApiContext) -> R
 @router.get("", response_class=Response)
 def find(request: Request, context: Context) -> Response:
     """Search for workitems, the newest first."""
-    _acceptable(request)
+    kind = check_acceptable(request, one=False)
     wanted = search.parse(request.query_params.multi_items())
     now = context.now()
     most = wanted.offset + wanted.limit
     tasks = context.view.newest(lambda task: search.matches(task, wanted, now), None, most)[wanted.offset :]
-    return _answer([_of(task, context, now) for task in tasks])
+    return answer([_of(task, context, now) for task in tasks], kind, one=False)
 
 
 @router.get("/{uid}", response_class=Response)
 def retrieve(uid: str, request: Request, context: Context) -> Response:
     """Retrieve a workitem, with the list of its input images where the log still has it."""
-    _acceptable(request)
+    kind = check_acceptable(request, one=True)
     task, now = _task(uid, context), context.now()
-    return _answer([_of(task, context, now, _series(task, context))])
+    return answer([_of(task, context, now, _series(task, context))], kind, one=True)
 
 
 @router.post("/{uid}", response_class=Response)
 async def update(uid: str, request: Request, context: Context) -> Response:
     """Update a workitem that nobody has begun: its priority may become more urgent."""
-    item = await _data_set(request)
+    item = await data_set_of(request)
     return await run_in_threadpool(_update, uid, item, context)
 
 
@@ -110,7 +108,7 @@ def _update(uid: str, item: Dataset, context: ApiContext) -> Response:
 @router.put("/{uid}/state", response_class=Response)
 async def change_state(uid: str, request: Request, context: Context) -> Response:
     """Change the state of a workitem, which is the performer's to do (PS3.4 CC.2.1)."""
-    item = await _data_set(request)
+    item = await data_set_of(request)
     return await run_in_threadpool(_change_state, uid, item, context)
 
 
@@ -145,7 +143,7 @@ def _change_state(uid: str, item: Dataset, context: ApiContext) -> Response:
 @router.post("/{uid}/cancelrequest", response_class=Response, status_code=202)
 async def request_cancellation(uid: str, request: Request, context: Context) -> Response:
     """Ask for the end of a workitem; it is CANCELED once its worker says so."""
-    item = await _data_set(request) if await request.body() else Dataset()
+    item = await data_set_of(request) if await request.body() else Dataset()
     return await run_in_threadpool(_cancel, uid, item, context)
 
 
@@ -196,23 +194,3 @@ def _named(request: Request) -> str | None:
     if not query:
         return None
     return dict(parse_qsl(query)).get("workitem", query) if "=" in query else query
-
-
-async def _data_set(request: Request) -> Dataset:
-    kind = request.headers.get("content-type", MEDIA_TYPE).partition(";")[0].strip().lower()
-    if kind not in (MEDIA_TYPE, "application/json"):
-        raise WorkitemRefused(415, f"the body must be {MEDIA_TYPE}: convert it")
-    return parsed(await request.body())
-
-
-def _acceptable(request: Request) -> None:
-    kinds = [kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "*/*").split(",")]
-    if not any(kind in _READABLE for kind in kinds):
-        raise WorkitemRefused(406, f"only {MEDIA_TYPE} is served: ask for it")
-
-
-def _answer(items: Sequence[Json]) -> Response:
-    if not items:
-        return Response(status_code=204)
-    body = orjson.dumps(items)
-    return Response(body, media_type=MEDIA_TYPE, headers={"cache-control": "no-cache"})

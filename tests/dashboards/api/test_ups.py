@@ -243,23 +243,6 @@ async def test_searches(service: Service, client: httpx.AsyncClient):
     assert (await client.get("/workitems", headers={"accept": "application/pdf"})).status_code == 406
 
 
-async def test_what_asks_for_xml_is_told_what_there_is(
-    service: Service, client: httpx.AsyncClient, story: Story
-) -> None:
-    service.read(story.task())
-    xml = "application/dicom+xml"
-    refused = [
-        (await client.get("/workitems", headers={"accept": xml}), 406),
-        (await client.post(f"/workitems?{WORKITEM}", content=b"<x/>", headers={"content-type": xml}), 415),
-    ]
-    for answer, status in refused:
-        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-        assert "application/dicom+json" in answer.json()["detail"]
-        assert "application/dicom+json" in answer.headers["warning"]
-    either = await client.get("/workitems", headers={"accept": f"{xml}, application/dicom+json;q=0.5"})
-    assert len(read(either)) == 1
-
-
 async def test_a_search_makes_the_workitems_of_its_page_only(
     service: Service, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,66 @@
+"""Data sets over HTTP: DICOM JSON, or the Native DICOM Model in XML, as either side likes (PS3.18 8.7.3)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+from fastapi import Request, Response
+from pydicom import Dataset
+
+from dashboards.ups.model import Json
+from dashboards.ups.orders import WorkitemRefused, parsed
+from producers.dicomweb import multipart
+from producers.dicomweb.media import DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, choose, parse_accept
+from producers.dicomweb.native_xml import to_xml
+from producers.dicomweb.retrieve import choose_data_set_form
+
+_FRESH: Final = {"cache-control": "no-cache"}
+
+
+async def data_set_of(request: Request) -> Dataset:
+    """Data set in the body of a request.
+
+    Raises
+    ------
+    WorkitemRefused
+        It is of another media type, or is none.
+    """
+    kind = request.headers.get("content-type", DICOM_JSON).partition(";")[0].strip().lower()
+    if kind not in (DICOM_JSON, JSON, DICOM_XML):
+        raise WorkitemRefused(415, f"the body must be {DICOM_JSON} or {DICOM_XML}: convert it")
+    return parsed(await request.body(), xml=kind == DICOM_XML)
+
+
+def check_acceptable(request: Request, *, one: bool) -> str:
+    """Media type that the client likes best: of ``one`` data set, or of a list of them.
+
+    Raises
+    ------
+    WorkitemRefused
+        It likes none of those that there are.
+    """
+    accepted = parse_accept(request.headers.get("accept"))
+    chosen = choose(accepted, (DICOM_JSON, JSON, DICOM_XML)) if one else None
+    chosen = chosen or choose_data_set_form(accepted)
+    if chosen is None:
+        xml = DICOM_XML if one else f'{MULTIPART_RELATED}; type="{DICOM_XML}"'
+        raise WorkitemRefused(406, f"only {DICOM_JSON} and {xml} are served: ask for one of them")
+    return chosen
+
+
+def answer(items: Sequence[Json], media_type: str, *, one: bool) -> Response:
+    """Data sets as a client likes them; none is 204."""
+    if not items:
+        return Response(status_code=204)
+    if media_type != DICOM_XML:
+        return Response(orjson.dumps(items), media_type=DICOM_JSON, headers=_FRESH)
+    if one:
+        return Response(to_xml(items[0]), media_type=DICOM_XML, headers=_FRESH)
+    boundary = uuid.uuid4().hex
+    head = multipart.part_head(boundary, {"Content-Type": DICOM_XML})
+    body = b"".join(head + to_xml(item) for item in items) + multipart.closing(boundary)
+    kind = f'{MULTIPART_RELATED}; type="{DICOM_XML}"; boundary={boundary}'
+    return Response(body, media_type=kind, headers=_FRESH)
