@@ -189,6 +189,8 @@ class Desk:
         """Begin what may begin; say of what nobody wants any more that it is over."""
         for job in self.schedule.over(now):
             self._finish(job, verdicts.not_useful(job.task, self._node, now.utc), now)
+        for job in self.schedule.stalled(now):
+            self._hand_on(job)
         for job in self._begun.values():
             if not job.is_emergency and moved_up(job, now):
                 self._around.tell(Rerank(job.name, job.rank))
@@ -317,6 +319,16 @@ class Desk:
         log.info("task given away", extra=fields(task_id=job.task.task_id, to=f"{to.topic}[{to.number}]"))
         settlement = Settlement(job.received, answer, job.task.attempt, Forward(job.task, to))
         self._around.settle(settlement, job)
+
+    def _hand_on(self, job: Job) -> None:
+        """Put a task that is kept back at the end of its own partition, where it is held as before.
+
+        Its offset could not be committed, nor more answers behind it be noted: the partition would stand still.
+        """
+        self.schedule.remove(job)
+        job.stage = Stage.ANSWERED
+        forward = Forward(job.task, job.partition)
+        self._around.settle(Settlement(job.received, Answer("handed_on", ()), job.task.attempt, forward), job)
 
     def _finish(self, job: Job, answer: Answer, now: Instant) -> None:
         answer = verdicts.as_upgraded(answer, job.task)

@@ -25,7 +25,7 @@ DEAD_LETTERS: Final = dlq_topic(WORKER_GROUP)
 
 @dataclass(frozen=True)
 class Forward:
-    """A task for the worker that has this partition."""
+    """A task for the worker that has this partition; one that stays in its own is not given away."""
 
     task: InferenceTask
     to: Partition
@@ -122,7 +122,7 @@ class Ledger:
             transaction.publish_raw(DEAD_LETTERS, received.key, received.value, failure)
         if forward is not None:
             own = headers.cloud_event(forward.task, self._source, trace)
-            own.append((GIVEN_AWAY, str(received.given_away + 1).encode()))
+            own.append((GIVEN_AWAY, str(received.given_away + (forward.to != received.partition)).encode()))
             value, (topic_name, number) = self._codec.encode(forward.task), forward.to
             transaction.publish_raw(topic_name, received.key, value, own, number)
 

@@ -28,6 +28,9 @@ DUE_S: Final = 60.0
 #: No task waits longer than this for its ``not_before``, in seconds, whatever clock set it.
 LONGEST_WAIT_S: Final = 7 * 24 * 3600.0
 
+#: Whoever waits longer than this for its time, in seconds, does not hold up its partition.
+LONG_WAIT_S: Final = 60.0
+
 #: Ranks of emergencies lie below this, all others above.
 _BELOW_EMERGENCIES: Final = 10.0
 
@@ -92,6 +95,13 @@ class Schedule:
             self._only[partition] = only
         for job in list(self._jobs.get(partition, {}).values()):
             self.place(job, now)
+
+    def stalled(self, now: Instant) -> list[Job]:
+        """Jobs that alone may begin of their partition, and are kept back: nothing behind them goes on."""
+        oldest = [self._jobs.get(partition, {}).get(only) for partition, only in self._only.items()]
+        return [
+            job for job in oldest if job is not None and (job.held or job.ready_at > now.monotonic + LONG_WAIT_S)
+        ]
 
     def unrestrict(self, now: Instant) -> None:
         """Let any offset begin: the books of all partitions were begun anew."""

@@ -16,7 +16,7 @@ from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, PermanentRejection
-from schemas.events import Event, InferenceTask, TaskState, TaskStatus
+from schemas.events import CommandKind, Event, InferenceTask, TaskCommand, TaskState, TaskStatus
 from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, Priority, Topic, spec_of
 from streams.clock import system_clock
@@ -102,6 +102,8 @@ class Side:
             self.partitions.gone(entry.settlement.received)
             if entry.job is not None:
                 self.desk.written(entry.job, system_clock())
+            partition = entry.settlement.received.partition
+            self.desk.schedule.restrict(partition, self.partitions.books.only(partition), system_clock())
         self.partitions.steer(hold=self.intake.waits)
         self.intake.read(0.01)
 
@@ -275,6 +277,39 @@ def test_what_stays_over_a_rebalance_is_worked_on_and_not_taken_up_again_when_it
     out.read(0.5)
     assert len(one.begun()) == 20
     assert answers_of(out, tasks) == [1] * 20
+
+
+def test_what_is_held_goes_to_the_end_before_its_partition_stands_still(
+    kafka_settings: KafkaSettings, out: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.offset_ledger.FULL", 1)  # nothing is noted beyond the oldest
+    tasks, group = of_one_partition(30), new_group(kafka_settings)
+    held = tasks[:3]
+
+    def command(asked: InferenceTask, kind: CommandKind) -> TaskCommand:
+        about = (asked.task_id, asked.study_instance_uid, kind, "operator")
+        return TaskCommand(f"{kind}-{asked.task_id}", START, *about)
+
+    with side(kafka_settings, group) as one:
+        for asked in held:
+            one.desk.hear(command(asked, CommandKind.HOLD), system_clock())
+        submit(kafka_settings, *tasks)
+        until(lambda: len(one.begun()) == 27, one)
+        for asked in one.begun():
+            one.answer(asked)
+        out.until(lambda: one.turned() and all(answers_of(out, tasks[3:])), "all that is not held")
+        until(lambda: all(entry.received.offset > 29 for entry in one.desk), one)
+        assert [entry.task.task_id for entry in one.desk] == [asked.task_id for asked in held]
+        assert {entry.received.given_away for entry in one.desk} == {0}
+        for asked in held:
+            one.desk.hear(command(asked, CommandKind.RELEASE), system_clock())
+        until(lambda: len(one.begun()) == 30, one)
+        for asked in held:
+            one.answer(asked)
+        out.until(lambda: one.turned() and all(answers_of(out, tasks)), "all statuses")
+        until(lambda: not list(one.desk), one)
+    out.read(0.5)
+    assert answers_of(out, tasks) == [1] * 30
 
 
 class RegistryAway(Codec):
