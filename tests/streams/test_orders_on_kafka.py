@@ -161,3 +161,25 @@ def test_a_series_of_an_emergency_starts_first_and_routine_work_waits_for_its_ho
         assert f"{waits.not_before:%H:%M}" == begin
         assert timedelta(0) < waits.not_before - now <= timedelta(hours=2)
         assert waits.deadline == waits.not_before + timedelta(hours=4)
+
+
+def test_a_late_image_withdraws_the_older_task_with_its_own_and_once_over_a_kill(
+    kafka: str, tmp_path: Path
+) -> None:
+    hospital, study, node = Hospital(kafka), new_study(), f"n{random.randrange(10**9)}"
+    with Seen(kafka, *TOPICS) as seen:
+        with processor(kafka, tmp_path / "one", node=node) as child:
+            hospital.images(study)
+            seen.wait_for([study], InferenceTask)
+            hospital.images(study, 1, first=IMAGES)
+            seen.wait_for([study], InferenceTask, 2)
+            # the command is of the same transaction as the task
+            seen.wait_for([study], TaskCommand)
+            child.kill()
+            child.wait()
+        with processor(kafka, tmp_path / "two", node=node):
+            settle(seen)
+    first, second = sorted(tasks(seen, study), key=lambda task: task.revision)
+    (command,) = commands(seen, study)
+    assert (command.kind, command.task_id, command.unless_begun) == (CommandKind.CANCEL, first.task_id, True)
+    assert second.deadline == first.deadline
