@@ -81,9 +81,6 @@ class KafkaSettings(Block):
             "socket.keepalive.enable": True,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 2000,
-            # keep the brokers that are known while all are away: else librdkafka 2.16 destroys them many times a
-            # second (its pull request 5600), and a consumer may lock itself up for ever when one comes back just then
-            "metadata.recovery.strategy": "none",
         }
         if self.sasl_mechanism:
             config["sasl.mechanism"] = self.sasl_mechanism
