@@ -23,9 +23,9 @@ class AssemblyState:
 
     ``revision`` is the last one emitted (0: none yet); ``open`` says that instances wait for the next one.
     ``expected_count`` is how many instances ``expected_by`` promised, while fewer are there. ``priority`` is as
-    decided last, ``tasks`` are those of the last revision after older ones that it left to run, ``order_status`` is
-    what they were told of the order.
-    ``partial_content`` is that of the last revision, if it had only the complete series of the study;
+    decided last, ``tasks`` are those of the last revision after older ones that it left to run, ``order_status``
+    is what they were told of the order. ``partial_content`` is that of the last revision, if it had only the
+    complete series of the study;
     ``lacks_context`` says that a model did not run only because consent or age is not known.
     """
 
