@@ -41,10 +41,17 @@ SEED_VOXELS: Final = 7
 #: Steps of growth at most: more than any head is long.
 STEPS: Final = 96
 
-#: Share of the 27 voxels around a place that lie in the range or at bone: sheets and vessels have less.
-THICK_SHARE: Final = 0.8
-#: Share of the 729 voxels around a place that lie in the range and next to bone: a layer has more than a sinus.
-LAYER_SHARE: Final = 0.035
+#: Share of the 27 voxels around a place that lie in the range: sheets and vessels have less.
+THICK_SHARE: Final = 0.74
+#: Sheets as well where they are denser than a falx of their thickness.
+SHEET_SHARE: Final = 0.6
+SHEET_HU: Final = 63.0
+#: At least three of the 27 voxels around a place are such places: noise makes single ones.
+CLUMP_SHARE: Final = 0.1
+#: Share of a cube that lies in the range and next to bone: a layer has more than a sinus.
+LAYER_SHARE: Final = 0.0175
+#: In voxels of 4 mm.
+LAYER_REACH_VOXELS: Final = 3
 #: How far from such a place its surroundings belong to it, in voxels.
 REACH_VOXELS: Final = 6
 
@@ -85,8 +92,12 @@ def build() -> ModelProto:
     ranged = graph.both(graph.at_least(smooth, LOW_HU), graph.without(graph.at_least(smooth, HIGH_HU)))
     sure = graph.both(ranged, apart)
     layer = graph.both(graph.both(inside, graph.dilated(bony, 1)), graph.without(bony))
-    thick = graph.at_least(graph.mean_around(graph.add("Max", sure, bony), 1), THICK_SHARE)
-    broad = graph.at_least(graph.mean_around(graph.both(sure, layer), 4), LAYER_SHARE)
+    share = graph.mean_around(sure, 1)
+    sheet = graph.both(graph.at_least(share, SHEET_SHARE), graph.at_least(smooth, SHEET_HU))
+    thick = graph.both(graph.add("Max", graph.at_least(share, THICK_SHARE), sheet), sure)
+    thick = graph.both(thick, graph.at_least(graph.mean_around(thick, 1), CLUMP_SHARE))
+    nearby = graph.mean_around(graph.mean_of_eight(graph.both(sure, layer)), LAYER_REACH_VOXELS)
+    broad = graph.doubled(graph.at_least(nearby, LAYER_SHARE))
     # Noise tears a thin layer into pieces, so all of them nearby belong to it.
     pieces = graph.both(graph.dilated(graph.both(broad, sure), 4), layer)
     seed = graph.both(graph.add("Max", thick, broad, pieces), sure)
