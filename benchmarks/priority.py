@@ -1,9 +1,13 @@
 """Four classes on three workers: what an emergency feels of a backlog of routine work, and of workers that die.
 
-A broker, a gateway with small studies, and three worker processes with a small model. First each class is asked
-for one task at a time on the idle system, which is the peer. Then a backlog of P4 is put in, and P1, P2 and P3
-arrive at random while it is worked off. Then the same while one worker after the other is killed and restarted.
-A latency runs from the moment before a task is produced to its committed result at a subscriber.
+A broker, a gateway with small studies, and three worker processes. First each class is asked for one task at
+a time on the idle system, which is the peer. Then a backlog of P4 is put in, and P1, P2 and P3 arrive at random
+while it is worked off. Then the same while one worker after the other is killed and restarted. A latency runs from
+the moment before a task is produced to its committed result at a subscriber.
+
+Two sites: on *shared cores* a model that takes next to nothing runs on the processors that everything else runs
+on, as fast as three workers can; with *accelerators* each worker has one of its own
+(``benchmarks/accelerator.py``), on which a study takes four steps of 50 ms.
 
     python -m benchmarks.priority --backlog 1000
 """
@@ -30,6 +34,8 @@ from confluent_kafka import TopicPartition
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from benchmarks import windows_model
+from benchmarks.accelerator import accelerator
 from benchmarks.report import Row, arguments, percentile, publish
 from benchmarks.result_stock import gateway
 from producers.kafka import EventPublisher, consumer_config, new_consumer
@@ -47,6 +53,9 @@ from tests.streams.worker.tasks import task_for
 
 P1, P2, P3, P4 = Priority
 NODES: Final = ("bench-1", "bench-2", "bench-3")
+
+#: Seconds of one step on an accelerator.
+STEP_S: Final = 0.05
 
 #: Seconds from creation to deadline, as the rules of the release have them.
 DEADLINES_S: Final = {P1: 60.0, P2: 300.0, P3: 3600.0, P4: 86400.0}
@@ -109,6 +118,7 @@ class Site:
 
     settings: KafkaSettings
     dicom_web: str
+    model: str
     studies: Sequence[Sequence[Dataset]]
     results: Results
     chance: random.Random
@@ -145,7 +155,7 @@ class Site:
 
     def _task(self, priority: Priority) -> InferenceTask:
         images = self.studies[self.number % len(self.studies)]
-        task = task_for(images, self.dicom_web, priority, model_name=tiny.NAME)
+        task = task_for(images, self.dicom_web, priority, model_name=self.model)
         now = datetime.now(UTC).replace(microsecond=0)
         deadline = now + timedelta(seconds=DEADLINES_S[priority])
         return dataclasses.replace(task, task_id=f"{task.task_id}-{self.number}", deadline=deadline)
@@ -154,10 +164,11 @@ class Site:
 class Workers:
     """Three worker processes that can be killed."""
 
-    def __init__(self, settings: KafkaSettings, models: Path, folder: Path) -> None:
+    def __init__(self, settings: KafkaSettings, models: Path, folder: Path, accelerators: Sequence[str]) -> None:
         self._settings = settings
         self._models = models
         self._folder = folder
+        self._accelerators = dict(zip(NODES, accelerators, strict=False))
         self._stacks = {node: ExitStack() for node in NODES}
         self._children: dict[str, Any] = {}
 
@@ -171,6 +182,8 @@ class Workers:
             "SCANSTREAM_WORKER_MODEL_REPOSITORY": str(self._models),
             "SCANSTREAM_WORKER_THREADS": "1",
         }
+        if node in self._accelerators:
+            environment["SCANSTREAM_WORKER_TRITON_URL"] = self._accelerators[node]
         log = self._folder / f"{node}-{time.monotonic_ns()}.log"
         self._children[node] = self._stacks[node].enter_context(
             module("streams.worker", environment=environment, log=log)
@@ -254,31 +267,58 @@ def rows_of(site: Site, name: str, quiet: dict[Priority, list[float]]) -> list[R
 
 
 @contextmanager
-def site_of(folder: Path, studies: int) -> Iterator[tuple[Site, Workers]]:
+def site_of(folder: Path, studies: int, *, accelerators: bool) -> Iterator[tuple[Site, Workers]]:
     """Everything that runs."""
     models, state = folder / "models", folder / "state"
     state.mkdir()
-    tiny.add_version(models, 1)
-    with kafka_broker(folder) as servers, gateway(folder / "gateway", servers) as dicom_web:
+    name = windows_model.NAME if accelerators else tiny.NAME
+    with ExitStack() as running:
+        urls: list[str] = []
+        if not accelerators:
+            tiny.add_version(models, 1)
+        else:
+            windows_model.add_windows_model(models)
+            urls = [
+                running.enter_context(accelerator(STEP_S, folder / f"{node}-accelerator.log")) for node in NODES
+            ]
+        servers = running.enter_context(kafka_broker(folder))
+        dicom_web = running.enter_context(gateway(folder / "gateway", servers))
         settings = KafkaSettings(bootstrap_servers=servers)
         create_topics(settings)
         draw = np.random.default_rng(1)
         made = [
-            series(draw.integers(0, 900, (8, 64, 64)), spacing_mm=(5, 3, 3), name=generate_uid())
+            series(draw.integers(0, 900, windows_model.STUDY), spacing_mm=(5, 3, 3), name=generate_uid())
             for _ in range(studies)
         ]
         for images in made:
             store(dicom_web, images)
-        results, workers = Results(settings), Workers(settings, models, state)
+        results, workers = Results(settings), Workers(settings, models, state, urls)
         try:
             for node in NODES:
                 workers.start(node)
             wait_for(lambda: all(results.ready.get(node) is NodeState.READY for node in NODES), "the workers")
             time.sleep(3.0)  # until all of them have their partitions
-            yield Site(settings, dicom_web, made, results, random.Random(1)), workers
+            yield Site(settings, dicom_web, name, made, results, random.Random(1)), workers
         finally:
             workers.close()
             results.close()
+
+
+def measured(name: str, backlog: int, times: int, kill_every_s: float, *, accelerators: bool) -> list[Row]:
+    """Figures of one site."""
+    with (
+        tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
+        site_of(Path(folder), 20, accelerators=accelerators) as (site, workers),
+    ):
+        idle(site, 3)  # first uses of everything
+        quiet = idle(site, times)
+        took, _ = load(site, backlog, workers, None)
+        rows = [Row(f"{name}: backlog of P4", backlog, "tasks")]
+        rows.append(Row(f"{name}: worked off at", backlog / took, "P4 tasks/s"))
+        rows += rows_of(site, f"{name}, backlog", quiet)
+        took, kills = load(site, backlog, workers, kill_every_s)
+        rows.append(Row(f"{name}: workers killed", kills, "times"))
+        return rows + rows_of(site, f"{name}, killed", quiet)
 
 
 def main() -> int:
@@ -286,21 +326,15 @@ def main() -> int:
     parser = arguments("Latency of four classes while workers are saturated and killed")
     parser.add_argument("--backlog", type=int, default=1000, help="P4 tasks (default: 1000)")
     parser.add_argument("--kill-every", type=float, default=60.0, help="seconds between two kills (default: 60)")
+    parser.add_argument("--only", choices=("shared", "accelerators"), help="one of the two sites")
     options = parser.parse_args()
-    backlog, times = (800, 10) if options.quick else (options.backlog, 40)
-    kill_every_s = 4.0 if options.quick else options.kill_every
-    with (
-        tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
-        site_of(Path(folder), 20) as (site, workers),
-    ):
-        idle(site, 3)  # first uses of everything
-        quiet = idle(site, times)
-        took, _ = load(site, backlog, workers, None)
-        rows = [Row("backlog of P4", backlog, "tasks"), Row("worked off at", backlog / took, "P4 tasks/s")]
-        rows += rows_of(site, "backlog", quiet)
-        took, kills = load(site, backlog, workers, kill_every_s)
-        rows.append(Row("workers killed", kills, "times"))
-        rows += rows_of(site, "killed", quiet)
+    backlog, times = (400, 10) if options.quick else (options.backlog, 40)
+    kill_every_s = 8.0 if options.quick else options.kill_every
+    rows: list[Row] = []
+    if options.only != "accelerators":
+        rows += measured("shared cores", backlog, times, kill_every_s, accelerators=False)
+    if options.only != "shared":
+        rows += measured("accelerators", backlog, times, kill_every_s, accelerators=True)
     publish(f"Four classes on {len(NODES)} workers", rows, options.json)
     return 0
 

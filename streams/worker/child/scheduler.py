@@ -1,8 +1,9 @@
 """Tasks in work, their steps done by threads and the engine → messages to the parent.
 
-Any thread may call. The engine belongs to the thread in :meth:`Scheduler.compute`; network and arithmetic go on
-beside it. Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of
-every other one exactly one ``Ended`` or ``Unreachable`` is the last that is said. What goes on after the answer
+Any thread may call. The engine belongs to the threads in :meth:`Scheduler.compute`, one at a time; network and
+arithmetic go on beside it. Threads for what is no emergency give way to the other processes of the machine.
+Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of every
+other one exactly one ``Ended`` or ``Unreachable`` is the last that is said. What goes on after the answer
 (``Aside``) is given up as soon as there is other work.
 """
 
@@ -22,6 +23,7 @@ from streams.worker.answers import Answer
 from streams.worker.child import choice
 from streams.worker.child.batches import Batches
 from streams.worker.child.held import Held, Place, StepsOf, expected_bytes
+from streams.worker.child.niceness import give_way
 from streams.worker.child.steps import Compute, Request, Told, Transfer, Wait
 from streams.worker.protocol import Aside, Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
 
@@ -67,6 +69,7 @@ class Scheduler:
         self._batches = Batches()
         self._changed = threading.Condition()
         self._closed = False
+        self._engine_taken = False
         self._computing: tuple[str, float] | None = None
         self._named: tuple[Name, ...] = ()
 
@@ -108,10 +111,10 @@ class Scheduler:
 
     def start_threads(self) -> list[threading.Thread]:
         """Start what does the steps beside the engine."""
-        places = [Place.NETWORK] * self._limits.network + [Place.HAND] * self._limits.hands
         threads = [
-            threading.Thread(target=self._serve, args=(place,), name=f"{place.value}-{index}", daemon=True)
-            for index, place in enumerate(places)
+            threading.Thread(target=self._serve, args=(place, index), name=f"{place.value}-{index}", daemon=True)
+            for place in (Place.NETWORK, Place.HAND)
+            for index in range(self._limits.threads(place))
         ]
         for thread in threads:
             thread.start()
@@ -129,9 +132,18 @@ class Scheduler:
             return ()
         return (f"model {computing[0]} has computed one step for more than {STUCK_S:.0f} s",)
 
-    def compute(self) -> None:
-        """Serve the engine until :meth:`close`, in the calling thread."""
-        while batch := self._next_batch():
+    def compute(self, *, emergencies: bool) -> None:
+        """Serve the engine until :meth:`close`, in the calling thread.
+
+        Parameters
+        ----------
+        emergencies
+            Whether for these alone, or for all else alone in a thread that gives way. The engine does one step at
+            a time, whoever serves it.
+        """
+        if not emergencies:
+            give_way(self._limits.nice)
+        while batch := self._next_batch(emergencies=emergencies):
             model = batch[0].request.model if batch[0].request else None
             if model is None:  # pragma: no cover - only requests are handed to the engine
                 continue
@@ -143,13 +155,14 @@ class Scheduler:
                     held.request = None
                     held.reply = reply
                     self._put_down(held, Place.HAND)
+                self._engine_taken = False
 
-    def _next_batch(self) -> list[Held]:
+    def _next_batch(self, *, emergencies: bool) -> list[Held]:
         with self._changed:
             while not self._closed:
                 now = self._clock()
-                first = choice.first_for_engine(self._work, now)
-                if first is not None and first.request is not None:
+                first = None if self._engine_taken else choice.first_for_engine(self._work, now)
+                if first is not None and first.request is not None and first.emergency is emergencies:
                     most = self._batches.most_rows(first.request.model)
                     batch = choice.next_batch(self._work, most, now)
                     wait_s = choice.worth_waiting_s(self._work, batch, most, now)
@@ -158,20 +171,24 @@ class Scheduler:
                         continue
                     for held in batch:
                         held.running = True
+                    self._engine_taken = True
                     self._say_computing()
                     return batch
                 self._changed.wait(choice.frees_at(self._work, now))
             return []
 
-    def _serve(self, place: Place) -> None:
-        while (held := self._next(place)) is not None:
-            self._advance(held)
+    def _serve(self, place: Place, index: int) -> None:
+        kept = index == 0 if self._limits.threads(place) > 1 else None
+        if kept is False:
+            give_way(self._limits.nice)
+        while (held := self._next(place, kept)) is not None:
+            self._advance(held, kept)
 
-    def _next(self, place: Place) -> Held | None:
+    def _next(self, place: Place, kept: bool | None) -> Held | None:
         with self._changed:
             while not self._closed:
                 now = self._clock()
-                held = choice.next_for_thread(self._work, place, self._limits, now)
+                held = choice.next_for_thread(self._work, place, self._limits, now, kept)
                 if held is not None:
                     held.running = held.begun = True
                     self._say_computing()
@@ -179,7 +196,7 @@ class Scheduler:
                 self._changed.wait(choice.frees_at(self._work, now))
             return None
 
-    def _advance(self, held: Held) -> None:
+    def _advance(self, held: Held, kept: bool | None) -> None:
         """Let a generator go on until somebody else has to do its next step."""
         place = held.place
         while True:
@@ -206,7 +223,7 @@ class Scheduler:
                 else:
                     following = self._wants(held, step)
                 # after each step somebody more urgent may be waiting for this thread
-                if held.abandoned or following is not place or self._closed or self._displaced(held):
+                if held.abandoned or following is not place or self._closed or self._displaced(held, kept):
                     return self._put_down(held, following)
 
     def _answer(self, held: Held, answer: Answer) -> None:
@@ -245,9 +262,9 @@ class Scheduler:
             self._named = names
             self._say(Computing(names))
 
-    def _displaced(self, held: Held) -> bool:
+    def _displaced(self, held: Held, kept: bool | None) -> bool:
         held.running = False
-        best = choice.next_for_thread(self._work, held.place, self._limits, self._clock())
+        best = choice.next_for_thread(self._work, held.place, self._limits, self._clock(), kept)
         held.running = True
         return best is not held
 
