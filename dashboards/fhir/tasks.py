@@ -6,6 +6,7 @@ under the same id. So a read or a search finds each task once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,6 +19,7 @@ from dashboards.fhir.outcome import FhirRefusal, Json
 from dashboards.fhir.parameters import elements
 from dashboards.fhir.store import FhirStore, Page, Stored
 from dashboards.fhir.task_request import command_of, order_of_task
+from dashboards.live.catalogue import Mark
 from dashboards.live.records import TaskView
 from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk, Placed
@@ -26,7 +28,7 @@ from dashboards.orders.order import key_of
 #: Page marks from here on are times of tasks that are not stored; those below are the store's.
 _LIVE: Final = 10**15
 #: Tasks that are looked at for one page; a page of older ones begins where it ended.
-_MOST: Final = 2_000
+_MOST: Final = 1_000
 #: Tasks that are matched at a time.
 _PIECE: Final = 100
 
@@ -175,32 +177,43 @@ class Tasks:
 
         No more are looked at than a page needs, with those of the same millisecond as its last.
         """
-        end = None if wanted.after is None else wanted.after - _LIVE
-        tasks = [task for task in self._candidates(wanted) if end is None or _made_at(task) < end]
         matches, looked_at = list[Current](), elements("Task", wanted.names)
-        for begin in range(0, len(tasks), _PIECE):
-            piece = tasks[begin : begin + _PIECE]
+        count, last = 0, 0
+        for piece in self._candidates(wanted):
             made = [(_updated(task), live_task(task, looked_at)) for task in piece]
             matches += [_current(piece[at]) for at in matching(wanted, made)]
             full = not wanted.only_total and len(matches) > wanted.count
             if full and matches[-1].made_at < matches[wanted.count - 1].made_at:
-                break
-        return matches, _made_at(tasks[-1]) if len(tasks) >= _MOST else None
+                return matches, None
+            count, last = count + len(piece), _made_at(piece[-1])
+        return matches, last if count >= _MOST else None
 
-    def _candidates(self, wanted: query.Query) -> list[TaskView]:
+    def _candidates(self, wanted: query.Query) -> Iterator[list[TaskView]]:
+        """Tasks that are not stored, the newest first, a few at a time."""
         stored = self._store.ids("Task")
-        named = [value for name, value in wanted.used if name in ("_id", "identifier")]
-        if named:
-            # what a client asks by name is looked up, however many tasks there are
-            names = sorted({item.rpartition("|")[2] for value in named for item in query.split(value)})
-            found = [self._view.task(name) for name in names if name not in stored]
-            return [task for task in found if task is not None]
         end = None if wanted.after is None else wanted.after - _LIVE
 
         def waits(task: TaskView) -> bool:
             return task.task_id not in stored and (end is None or _made_at(task) < end)
 
-        return self._view.newest(waits, None, _MOST)
+        named = [value for name, value in wanted.used if name in ("_id", "identifier")]
+        if named:
+            # what a client asks by name is looked up, however many tasks there are
+            names = sorted({item.rpartition("|")[2] for value in named for item in query.split(value)})
+            found = [task for name in names if (task := self._view.task(name)) is not None and waits(task)]
+            if found:
+                yield found
+            return
+        mark: Mark | None = None
+        looked = 0
+        while looked < _MOST or wanted.only_total:  # a total is of all
+            piece = self._view.newest(waits, mark, _PIECE)
+            looked += len(piece)
+            if piece:
+                yield piece
+            if len(piece) < _PIECE:
+                return
+            mark = (piece[-1].created_at, piece[-1].task_id)
 
 
 def _current(task: TaskView) -> Current:

@@ -88,11 +88,16 @@ def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
 
 def matches(task: TaskView, wanted: Wanted, now: datetime) -> bool:
     """Whether the workitem of a task has all that is asked for."""
-    return all(
-        any(_fits(path.rpartition(".")[2], value, known) for known in KEYS[path](task, now))
-        for path, value in wanted.keys
-        if value != ""
-    )
+    for path, value in wanted.keys:
+        if value == "":
+            continue
+        keyword = path.rpartition(".")[2]
+        for known in KEYS[path](task, now):
+            if _fits(keyword, value, known):
+                break
+        else:
+            return False
+    return True
 
 
 def _path(name: str) -> str:
@@ -103,6 +108,7 @@ def _path(name: str) -> str:
     return ".".join(parts)
 
 
+@lru_cache(10_000)
 def _fits(keyword: str, value: str, known: str) -> bool:
     representation = PLACES[keyword][1]
     if representation == "DT" and "-" in value:

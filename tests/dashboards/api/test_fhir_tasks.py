@@ -293,3 +293,9 @@ async def test_a_class_that_contradicts_the_priority_is_refused(
     assert (answer.status_code, issue["expression"]) == (422, ["Task.input[0]"])
     assert said in issue["diagnostics"]
     assert service.published == []
+
+
+async def test_a_total_is_of_all(service: Service, client: httpx.AsyncClient) -> None:
+    service.read(*(Story(f"1.{number}").task() for number in range(1_050)))
+    counted = await client.get("/fhir/Task?status=requested&_summary=count")
+    assert counted.json()["total"] == 1_050
