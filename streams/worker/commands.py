@@ -1,6 +1,6 @@
 """Commands about tasks → what becomes of each, now or when it is read. Pure.
 
-Every worker hears all commands and keeps those of the last day, bounded, because the task may come to it later:
+Every worker hears all commands of the topic and keeps the newest, bounded, because their task may come later:
 from a topic that was not read so far, from another worker, or as its next attempt. Guarantee: a command acts once,
 however often it is read.
 """

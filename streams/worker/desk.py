@@ -217,6 +217,7 @@ class Desk:
                 self._take_back(job)
                 if job.entered is not None:
                     self._say(job, TaskState.QUEUED, f"{self._node} stops", now, "stops", now.utc.isoformat())
+                    job.entered = None
 
     def _admit(self, job: Job, now: Instant) -> None:
         orders = self._commands.of(job.task.task_id)

@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from producers.kafka import consumer_config, new_consumer
 from producers.messages import bytes_of
@@ -34,15 +32,8 @@ _ASK_S: Final = 5.0
 _CLOSE_S: Final = 2.0
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who hears a topic, and from when on; ``since`` none: from its beginning.
-
-    ``hear`` gets key and event, ``None`` for a tombstone, in the follower's thread.
-    """
-
-    hear: Callable[[str, Event | None], None]
-    since: datetime | None = None
+#: Gets key and event, ``None`` for a tombstone, in the follower's thread.
+Hear = Callable[[str, Event | None], None]
 
 
 class Follower:
@@ -61,7 +52,7 @@ class Follower:
     """
 
     def __init__(
-        self, settings: KafkaSettings, codec: Codec, client_id: str, listeners: Mapping[Topic, Listener]
+        self, settings: KafkaSettings, codec: Codec, client_id: str, listeners: Mapping[Topic, Hear]
     ) -> None:
         self._settings = settings
         self._codec = codec
@@ -124,14 +115,13 @@ class Follower:
             consumer.close()
 
     def _assign(self, consumer: Consumer) -> set[tuple[Topic, int]]:
-        """Take every partition from where its listener wants it; returns them."""
+        """Take every partition from its beginning; returns them."""
         wanted = []
-        for topic, listener in self._listeners.items():
+        for topic in self._listeners:
             metadata = consumer.list_topics(topic.value, timeout=_ASK_S).topics[topic.value]
             if metadata.error is not None:
                 raise KafkaException(metadata.error)
-            places = [TopicPartition(topic.value, number, OFFSET_BEGINNING) for number in metadata.partitions]
-            wanted += places if listener.since is None else _since(consumer, places, listener.since)
+            wanted += [TopicPartition(topic.value, number, OFFSET_BEGINNING) for number in metadata.partitions]
         consumer.assign(wanted)
         return {(Topic(place.topic), place.partition) for place in wanted}
 
@@ -141,20 +131,9 @@ class Follower:
         except InvalidMessage as error:
             log.warning("message passed over", extra=fields(topic=topic, reason=str(error)))
             return
-        self._listeners[topic].hear((key or b"").decode("utf-8", "replace"), event)
+        self._listeners[topic]((key or b"").decode("utf-8", "replace"), event)
 
     def _missed(self, reason: str) -> None:
         if not self._away:
             self._away = True
             log.warning("commands and nodes are not heard now", extra=fields(reason=reason))
-
-
-def _since(consumer: Consumer, places: list[TopicPartition], since: datetime) -> list[TopicPartition]:
-    asked = [TopicPartition(place.topic, place.partition, int(since.timestamp() * 1000)) for place in places]
-    found = consumer.offsets_for_times(asked, timeout=_ASK_S)
-    for place in found:
-        if place.error is not None:
-            raise KafkaException(place.error)
-        if place.offset < 0:
-            place.offset = OFFSET_END
-    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Final
 
 from confluent_kafka.admin import AdminClient
@@ -28,7 +27,7 @@ from streams.worker.child import ChildLink, Setup
 from streams.worker.commits import Commits
 from streams.worker.conductor import STOP_S, CommandQueue, Conductor
 from streams.worker.desk import Desk
-from streams.worker.follow import Follower, Listener
+from streams.worker.follow import Follower
 from streams.worker.giving_away import EMERGENCIES_ONLY, Owners, destination
 from streams.worker.heartbeat import Heart
 from streams.worker.intake import Intake
@@ -39,9 +38,6 @@ from streams.worker.partitions import Partitions
 from streams.worker.priors import Priors
 from streams.worker.supervisor import Patience, Supervisor
 from streams.worker.surroundings import Surroundings
-
-#: Commands that are older than this are not heard: their tasks have long been answered.
-COMMANDS_OF: Final = timedelta(days=1)
 
 #: Pause before the broker is asked again who has which partition, in seconds.
 _ASK_AGAIN_S: Final = 0.2
@@ -70,9 +66,9 @@ def _serve(
     started_at = clock().utc
     priors, nodes, commands = Priors(), Nodes(), CommandQueue()
     listeners = {
-        Topic.COMMANDS: Listener(commands.hear, clock().utc - COMMANDS_OF),
-        Topic.NODES: Listener(nodes.hear),
-        Topic.PRIORS: Listener(priors.hear),
+        Topic.COMMANDS: commands.hear,
+        Topic.NODES: nodes.hear,
+        Topic.PRIORS: priors.hear,
     }
     follower = Follower(kafka, codec, f"{process.name}-follower", listeners)
     only_emergencies = settings.mode == "emergency-only"

@@ -563,7 +563,9 @@ def test_at_a_stop_what_computes_goes_on_and_the_rest_is_handed_back() -> None:
     assert [message for message in table.told if isinstance(message, Abandon)] == [Abandon(decoding.name)]
     table.desk.hand_back(table.now)
     assert table.told[-1] == Abandon(computing.name)
-    assert (table.said[-1].state, table.said[-1].reason) == (TaskState.QUEUED, "node-1 stops")
+    assert table.desk.begun_tasks == ()
+    table.desk.hand_back(table.now)
+    assert [(moved.state, moved.reason) for moved in table.said[1:]] == [(TaskState.QUEUED, "node-1 stops")]
     assert table.settled == []
 
 
