@@ -57,10 +57,6 @@ class Wanted:
     limit: int = 100
     offset: int = 0
 
-    def value(self, path: str) -> str | None:
-        """Value of a key, or ``None`` where it is not asked for."""
-        return dict(self.keys).get(path)
-
 
 def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
     """Understand the parameters of a search.
