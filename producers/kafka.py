@@ -1,8 +1,7 @@
 """Events → Kafka, plainly or in transactions; and the configuration of every Kafka client.
 
 The only place that builds librdkafka clients. Producers are idempotent (``acks=all``); a transactional producer
-makes outputs and consumer offsets visible together or not at all (KIP-98, KIP-447). Readers are
-``read_committed``. Error and statistics callbacks of librdkafka go to our log.
+makes outputs and consumer offsets visible together or not at all (KIP-98, KIP-447). Readers: ``read_committed``.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producers.client_log import client_log
+from producers.lost_brokers import WatchedConsumer
 from producers.telemetry import Telemetry
 from producers.waiting import call_again, slices, without_end
 from schemas import headers
@@ -117,8 +117,8 @@ def consumer_config(
 
 
 def new_consumer(config: Config) -> Consumer:
-    """Consumer whose broker errors go to our log."""
-    return Consumer(dict(config), logger=client_log())
+    """Consumer whose broker errors go to our log, and whose ``poll`` raises when it knows no broker any more."""
+    return WatchedConsumer(config, client_log())
 
 
 class EventPublisher:

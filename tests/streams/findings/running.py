@@ -17,6 +17,7 @@ from producers.kafka import EventPublisher, consumer_config, new_consumer
 from producers.messages import headers_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
+from schemas.errors import DestinationUnavailable
 from schemas.events import InferenceResult
 from schemas.headers import header
 from schemas.ids import event_id
@@ -90,23 +91,34 @@ class Written:
     """Everything on a topic in its order: event ids by key, and the partitions of each key."""
 
     def __init__(self, servers: str, topic: Topic, uncommitted: bool = False) -> None:
-        config = consumer_config(
+        self._config = consumer_config(
             KafkaSettings(bootstrap_servers=servers), "test", f"test-{random.randrange(10**12)}"
         )
         if uncommitted:
-            config["isolation.level"] = "read_uncommitted"
-        self._consumer = new_consumer(config)
+            self._config["isolation.level"] = "read_uncommitted"
+        self._topic = topic
+        self._begin()
+
+    def _begin(self) -> None:
+        self._consumer = new_consumer(self._config)
         self._consumer.assign(
             [
-                TopicPartition(topic, partition, 0)
-                for partition in self._consumer.list_topics(topic, 10).topics[topic].partitions
+                TopicPartition(self._topic, partition, 0)
+                for partition in self._consumer.list_topics(self._topic, 10).topics[self._topic].partitions
             ]
         )
         self.ids: dict[str, list[str]] = defaultdict(list)
         self.partitions: dict[str, set[int]] = defaultdict(set)
 
     def poll(self) -> None:
-        """Read what has come."""
+        """Read what has come; all of it again with another consumer where the one before lost its brokers."""
+        try:
+            self._read()
+        except DestinationUnavailable:
+            self.close()
+            self._begin()
+
+    def _read(self) -> None:
         message = self._consumer.poll(0.2)
         while message is not None:
             if message.error() is None:
