@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 
 from schemas.errors import InvalidInput
 
@@ -76,6 +77,10 @@ class Frame:
         found = self.header(keyword)
         return None if _is_empty(found) else found
 
+    def has(self, keyword: str) -> bool:
+        """Whether an attribute has a value."""
+        return bool(self._written(keyword)) or self.value(keyword) is not None
+
     def numbers(self, keyword: str, length: int) -> NDArray[np.float64]:
         """Numbers of an attribute.
 
@@ -85,7 +90,8 @@ class Frame:
             It is missing, or does not hold so many finite numbers.
         """
         try:
-            values = np.array([float(value) for value in self.value(keyword)], np.float64)
+            written = self._written(keyword)
+            values = np.array([float(value) for value in written or self.value(keyword)], np.float64)
         except (TypeError, ValueError):
             values = np.empty(0)
         if values.shape != (length,) or not np.isfinite(values).all():
@@ -99,6 +105,19 @@ class Frame:
         except (TypeError, ValueError):
             return None
         return value if np.isfinite(value) else None
+
+    def _written(self, keyword: str) -> list[bytes] | None:
+        """Numbers of a single-frame image as they were written, if pydicom has not converted them yet.
+
+        Its decimal strings cost more than anything else in the header of a slice.
+        """
+        if self.index is not None or keyword in self._seen:
+            return None
+        element: Any = self.image.get_item(keyword)
+        if not isinstance(element, RawDataElement) or element.VR not in ("DS", None) or not element.value:
+            return None
+        parts: list[bytes] = element.value.rstrip(b"\0 ").split(b"\\")
+        return parts
 
     def _groups(self, macro: str | None) -> list[Dataset]:
         if macro is None or self.index is None:

@@ -115,7 +115,7 @@ def read_volume(images: Sequence[Dataset], policy: InputPolicy) -> Volume:
     first = frames[0]
     for frame in frames:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
-            if frame.value(keyword) is None:
+            if not frame.has(keyword):
                 raise InvalidInput(f"{frame.name} has no {keyword}: the model needs cross-sectional images")
         _check_same_size(first, frame)
     _check_parallel(frames)

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 #: A step of the engine that takes longer than this, in seconds, is a problem to tell.
 STUCK_S: Final = 120.0
 
+#: Where threads wait for steps.
+_PLACES: Final = (Place.NETWORK, Place.HAND, Place.ENGINE)
+
 
 class Scheduler:
     """Does the steps of several tasks, the most urgent one first.
@@ -67,7 +70,8 @@ class Scheduler:
         self._names: dict[Name, Held] = {}
         self._number = 0
         self._batches = Batches()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = {place: threading.Condition(self._lock) for place in _PLACES}
         self._closed = False
         self._engine_taken = False
         self._computing: tuple[str, float] | None = None
@@ -77,7 +81,7 @@ class Scheduler:
         """Take a task on; one that is held under the same name is given up for it."""
         name = (begin.task.task_id, begin.task.attempt)
         self.abandon(name)
-        with self._changed:
+        with self._lock:
             self._number += 1
             held = Held(
                 begin, self._steps_of(begin), self._number, self._clock(), begin.rank, bytes=expected_bytes(begin)
@@ -86,28 +90,28 @@ class Scheduler:
             for other in [entry for entry in self._work if entry.answered]:
                 self._give_up(other)
             self._work.append(held)
-            self._changed.notify_all()
+            self._wake(held, Place.NETWORK)
 
     def rerank(self, name: Name, rank: float) -> None:
         """Make a task more or less urgent."""
-        with self._changed:
+        with self._lock:
             if name in self._names:
                 self._names[name].rank = rank
-                self._changed.notify_all()
+                self._wake_all()
 
     def abandon(self, name: Name) -> None:
         """Give a task up: its step under way is the last one, and nothing more is said of it."""
-        with self._changed:
+        with self._lock:
             held = self._names.pop(name, None)
             if held is not None:
                 self._give_up(held)
-                self._changed.notify_all()
+                self._wake_all()
 
     def close(self) -> None:
         """Begin no further step; every thread returns after the one that it does."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._wake_all()
 
     def start_threads(self) -> list[threading.Thread]:
         """Start what does the steps beside the engine."""
@@ -122,7 +126,7 @@ class Scheduler:
 
     def in_work(self) -> tuple[Held, ...]:
         """Tasks that are held, abandoned ones whose last step runs among them."""
-        with self._changed:
+        with self._lock:
             return tuple(self._work)
 
     def problems(self) -> tuple[str, ...]:
@@ -150,7 +154,7 @@ class Scheduler:
             self._computing = (model.info.name, self._clock())
             replies = self._batches.run(model, [held.request.tensors for held in batch if held.request])
             self._computing = None
-            with self._changed:
+            with self._lock:
                 for held, reply in zip(batch, replies, strict=True):
                     held.request = None
                     held.reply = reply
@@ -158,7 +162,7 @@ class Scheduler:
                 self._engine_taken = False
 
     def _next_batch(self, *, emergencies: bool) -> list[Held]:
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 now = self._clock()
                 first = None if self._engine_taken else choice.first_for_engine(self._work, now)
@@ -167,14 +171,14 @@ class Scheduler:
                     batch = choice.next_batch(self._work, most, now)
                     wait_s = choice.worth_waiting_s(self._work, batch, most, now)
                     if wait_s > 0:
-                        self._changed.wait(wait_s)
+                        self._changed[Place.ENGINE].wait(wait_s)
                         continue
                     for held in batch:
                         held.running = True
                     self._engine_taken = True
                     self._say_computing()
                     return batch
-                self._changed.wait(choice.frees_at(self._work, now))
+                self._changed[Place.ENGINE].wait(choice.frees_at(self._work, now))
             return []
 
     def _serve(self, place: Place, index: int) -> None:
@@ -185,7 +189,7 @@ class Scheduler:
             self._advance(held, kept)
 
     def _next(self, place: Place, kept: bool | None) -> Held | None:
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 now = self._clock()
                 held = choice.next_for_thread(self._work, place, self._limits, now, kept)
@@ -193,7 +197,7 @@ class Scheduler:
                     held.running = held.begun = True
                     self._say_computing()
                     return held
-                self._changed.wait(choice.frees_at(self._work, now))
+                self._changed[place].wait(choice.frees_at(self._work, now))
             return None
 
     def _advance(self, held: Held, kept: bool | None) -> None:
@@ -212,7 +216,7 @@ class Scheduler:
                 return self._finish(held, Ended(held.name, self._unexpected(held.begin.task, error)))
             if isinstance(step, Wait):
                 return self._wait(held, step)
-            with self._changed:
+            with self._lock:
                 following = place
                 if isinstance(step, Advanced):
                     self._tell(held, step)
@@ -242,16 +246,16 @@ class Scheduler:
             held.steps.close()
 
     def _wait(self, held: Held, step: Wait) -> None:
-        with self._changed:
+        with self._lock:
             held.begun = False  # it takes nobody's place meanwhile
             self._put_down(held, Place.ELSEWHERE)
         step.until.add_done_callback(lambda _: self._go_on(held))
 
     def _go_on(self, held: Held) -> None:
-        with self._changed:
+        with self._lock:
             held.place = Place.NETWORK
             held.moved_at = self._clock()
-            self._changed.notify_all()
+            self._wake(held, Place.NETWORK)
 
     def _say_computing(self) -> None:
         """Name the tasks whose arithmetic is under way, decoders of images included, before a step begins."""
@@ -290,14 +294,26 @@ class Scheduler:
             held.steps.close()
         if not any(entry.running for entry in self._work):
             self._say_computing()
-        self._changed.notify_all()
+        self._wake(held, place)
 
     def _finish(self, held: Held, message: FromChild) -> None:
-        with self._changed:
+        with self._lock:
             self._work.remove(held)
             if not held.abandoned and not held.answered:
                 del self._names[held.name]
                 self._say(message)
             if not any(entry.running for entry in self._work):
                 self._say_computing()
-            self._changed.notify_all()
+            self._wake(held, Place.NETWORK)
+
+    def _wake(self, held: Held, place: Place) -> None:
+        """Wake who may do the next step after a change; all, only where some stand in the others' way."""
+        apart = held.abandoned or held.emergency or held.begin.alone or place is Place.ELSEWHERE
+        if apart or any(entry.emergency or entry.begin.alone or entry.answered for entry in self._work):
+            self._wake_all()
+        else:
+            self._changed[place].notify_all()
+
+    def _wake_all(self) -> None:
+        for changed in self._changed.values():
+            changed.notify_all()
