@@ -22,7 +22,7 @@ from producers.kafka import consumer_config, new_consumer
 from producers.messages import bytes_of
 from producers.telemetry import Telemetry
 from schemas.codec import Codec
-from schemas.errors import InvalidMessage
+from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
 from schemas.topics import TASK_TOPICS, Topic
@@ -115,14 +115,19 @@ class Follower:
 
     def _run(self) -> None:
         config = consumer_config(self._settings, "live-view", "scanstream.live-view", fetch_wait_ms=200)
-        consumer = new_consumer(config | {"enable.partition.eof": True})
-        try:
-            self._follow(consumer)
-        except Exception:
-            log.exception("the live view stopped")
-            self._problem = "the live view stopped by an error: see the log and restart the API"
-        finally:
-            consumer.close()
+        while not self._stop.is_set():
+            consumer = new_consumer(config | {"enable.partition.eof": True})
+            self._assigned = set()
+            try:
+                self._follow(consumer)
+            except DestinationUnavailable as error:
+                log.warning("the live view goes on with another consumer", extra=fields(reason=str(error)))
+            except Exception:
+                log.exception("the live view stopped")
+                self._problem = "the live view stopped by an error: see the log and restart the API"
+                return
+            finally:
+                consumer.close()
 
     def _follow(self, consumer: Consumer) -> None:
         probe_at = sweep_at = self._clock()
@@ -147,7 +152,7 @@ class Follower:
                 self._take(message)
 
     def _probe(self, consumer: Consumer) -> None:
-        """Ask Kafka which partitions exist; read new ones from their beginning."""
+        """Ask Kafka which partitions exist; read new ones from where they were read to, or all of them."""
         try:
             known = consumer.list_topics(timeout=PROBE_TIMEOUT_S).topics
         except KafkaException as error:
@@ -159,7 +164,9 @@ class Follower:
         if new:
             self._behind |= new
             self._assigned |= new
-            consumer.incremental_assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in sorted(new)])
+            consumer.incremental_assign(
+                [TopicPartition(*where, self._read.get(where, OFFSET_BEGINNING)) for where in sorted(new)]
+            )
         self._problem = f"topics are missing: {', '.join(absent)}; create them" if absent else None
 
     def _take(self, message: Message) -> None:
