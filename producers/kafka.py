@@ -15,12 +15,13 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producers.client_log import client_log
+from producers.kafka_errors import kafka_errors
 from producers.lost_brokers import WatchedConsumer
 from producers.telemetry import Telemetry
 from producers.waiting import call_again, slices, without_end
 from schemas import headers
 from schemas.codec import Codec
-from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.errors import DestinationUnavailable
 from schemas.events import Event
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
@@ -166,6 +167,7 @@ class EventPublisher:
         self._failed: KafkaError | None = None
         self._abort_pending = False
         self._stuck = False
+        self._tries_left = 0
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Register the transactional id: ends what a predecessor left open and fences it.
@@ -181,7 +183,9 @@ class EventPublisher:
             No broker answered in time; try again.
         """
         with kafka_errors("start transactions"):
+            self._tries_left -= 1
             call_again(self._producer.init_transactions, timeout_s, self._time_left)
+            self._tries_left = 0
             if self._consumer_group is not None:
                 self._producer.begin_transaction()
                 self.send_offsets([_ANY_PLACE], self._outside(self._consumer_group))
@@ -195,7 +199,9 @@ class EventPublisher:
         DestinationUnavailable
             No broker answered in time; try again.
         """
-        self._producer = self._client()
+        # one that is still registering goes on: left behind, its request could overtake and fence that of the next
+        if self._tries_left <= 0:
+            self._producer, self._tries_left = self._client(), _TRIES
         self._failed = None
         self._abort_pending = False
         # until the new one has started, the next transaction begins anew once more
@@ -368,33 +374,8 @@ class Transaction:
                 self._publisher.send_offsets(positions, consumer.consumer_group_metadata())
 
 
-@contextmanager
-def kafka_errors(doing: str) -> Iterator[None]:
-    """Translate librdkafka's errors into what the runtime must do.
-
-    Also as a decorator, above all of rebalance callbacks: the client does not hand a ``KafkaException`` from them
-    to the caller of ``poll`` as an exception that anyone could catch.
-
-    Raises
-    ------
-    PermanentRejection
-        Another process holds this place.
-    DestinationUnavailable
-        Anything else; begin anew.
-    """
-    try:
-        yield
-    except KafkaException as exception:
-        error = exception.args[0]
-        if error.fatal() or error.code() in _FENCED:
-            raise PermanentRejection(
-                f"Kafka refused to {doing}: {error.str()}; another process holds this place, so this one must end",
-                error.code(),
-            ) from exception
-        raise DestinationUnavailable(f"Kafka could not {doing}: {error.str()}") from exception
-
-
-_FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+#: How often a client may try to register before another one does.
+_TRIES: Final = 3
 
 #: Not an error: the transaction of the message was aborted on purpose.
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})

@@ -14,7 +14,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.kafka import EventPublisher, Transaction, consumer_config, kafka_errors, new_consumer
+from producers.kafka import EventPublisher, Transaction, consumer_config, new_consumer
+from producers.kafka_errors import kafka_errors
 from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
 from producers.poll_errors import has_ended

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Place, Received
 from producers.assigned_books import AssignedBooks
-from producers.kafka import kafka_errors
+from producers.kafka_errors import kafka_errors
 from producers.membership import Membership
 from producers.messages import bytes_of, headers_of
 from producers.poll_errors import go_on_after

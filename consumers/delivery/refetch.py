@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.delivery.item import Item, Received
-from producers.kafka import kafka_errors
+from producers.kafka_errors import kafka_errors
 from schemas.errors import DestinationUnavailable
 
 #: Messages that one reading brings, at most.

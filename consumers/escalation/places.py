@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from consumers.escalation.book import Book
 from producers.changelog import read_partitions
 from producers.committed import committed_offsets
-from producers.kafka import kafka_errors
+from producers.kafka_errors import kafka_errors
 from producers.membership import Membership
 from schemas.codec import Codec
 from schemas.errors import ConfigurationError, InvalidMessage

@@ -9,7 +9,8 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from dashboards.live.reviews import Place
-from producers.kafka import consumer_config, kafka_errors, new_consumer
+from producers.kafka import consumer_config, new_consumer
+from producers.kafka_errors import kafka_errors
 from producers.messages import bytes_of
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage

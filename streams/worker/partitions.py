@@ -18,7 +18,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from producers.assigned_books import AssignedBooks, Place
-from producers.kafka import kafka_errors
+from producers.kafka_errors import kafka_errors
 from producers.membership import Membership
 from schemas.logs import fields
 from schemas.topics import TASK_TOPICS, Priority

@@ -14,6 +14,7 @@ from schemas.errors import DestinationUnavailable
 from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 from tests.services import kafka_broker, wait_for
+from tests.tools import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -39,3 +40,24 @@ def test_beginning_anew_is_tried_until_it_works(tmp_path: Path) -> None:
             return True
 
         wait_for(publishes, "a transaction after the broker's return")
+
+
+def test_a_client_that_still_registers_goes_on_and_is_replaced_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[EventPublisher] = []
+    client = EventPublisher._client
+
+    def counted(publisher: EventPublisher) -> object:
+        made.append(publisher)
+        return client(publisher)
+
+    monkeypatch.setattr(EventPublisher, "_client", counted)
+    away = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}")
+    publisher = EventPublisher(away, Codec(), "/test/node/p", Telemetry(), "test.renew.away")
+    clients = []
+    for _ in range(5):
+        with pytest.raises(DestinationUnavailable):
+            publisher.renew(0.1)
+        clients.append(len(made))
+    assert clients == [2, 2, 2, 3, 3]

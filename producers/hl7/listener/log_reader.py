@@ -14,7 +14,8 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.hl7.listener.known import KnownContexts
-from producers.kafka import consumer_config, kafka_errors, new_consumer
+from producers.kafka import consumer_config, new_consumer
+from producers.kafka_errors import kafka_errors
 from producers.messages import bytes_of
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage
