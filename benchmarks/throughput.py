@@ -5,8 +5,8 @@ and keeps its masks there. *Bare engine*: the same input arrays, prepared before
 a model that batches in full batches too; the better one counts. *Plain script*: ``benchmarks/plain_inference.py``.
 The whole worker adds Kafka: from the first task on its topic to the last result that a reader sees. All in one
 run. The processor time tells the overhead even where the machine has other work. The milliseconds of the stages
-are those of studies that come one after the other. An engine on one of two cores leaves the other to what goes on
-beside it, as a GPU does; the plain script takes all cores.
+are those of studies that come one after the other. On a CPU the engine takes the cores that all else needs; with
+an *accelerator* (``benchmarks/accelerator.py``, 50 ms for each window) it has a place of its own, as on a GPU.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ import numpy as np
 import psutil
 from pydicom import Dataset
 
+from benchmarks.accelerator import accelerator
 from benchmarks.report import Row, arguments, publish
 from benchmarks.small_network import GRID, MOST_ROWS, NAME, add_released, add_small_network
+from benchmarks.windows_model import LARGE, SMALL, Windows, add_windows_model
 from engines.base import Engine, Tensors
 from engines.model import Model
 from engines.pipeline import run as way_of
@@ -51,6 +53,8 @@ from tests.studies import small_study
 from tests.tools import free_port
 
 BRAIN = "mri-brain-segmentation"
+#: Seconds that a window takes on an accelerator.
+STEP_S = 0.05
 #: Tasks that the computing process has at once, as the worker sends them.
 AHEAD = WorkerSettings().prefetch
 
@@ -66,6 +70,7 @@ class Load:
     slices: int
     side: int
     threads: int | None = None
+    windows: Windows | None = None
 
     def images(self, number: int) -> list[Dataset]:
         """One of the studies."""
@@ -80,6 +85,8 @@ def loads(*, quick: bool) -> list[Load]:
         Load("many small studies, brain model", BRAIN, 128, 40 // few, 16, 64),
         Load("few large studies, brain model", BRAIN, 128, 12 // few, 160, 256),
         Load("few large studies, brain model on one core", BRAIN, 128, 12 // few, 160, 256, threads=1),
+        Load("many small studies, accelerator", SMALL.name, 0, 80 // few, 8, 64, windows=SMALL),
+        Load("few large studies, accelerator", LARGE.name, 0, 12 // few, 160, 256, windows=LARGE),
     ]
 
 
@@ -109,9 +116,10 @@ def gateway(data_dir: Path) -> Iterator[str]:
 
 
 @contextmanager
-def child_of(models: Path, threads: int | None) -> Iterator[ChildLink]:
+def child_of(models: Path, threads: int | None, server: str | None) -> Iterator[ChildLink]:
     """A computing process whose models are warm."""
-    link = start(Setup(WorkerSettings(model_repository=models, threads=threads), "bench", "WARNING"))
+    settings = WorkerSettings(model_repository=models, threads=threads, triton_url=server)
+    link = start(Setup(settings, "bench", "WARNING"))
     try:
         until(link, Loaded, timeout_s=600)
         yield link
@@ -136,7 +144,9 @@ def through_child(link: ChildLink, tasks: Sequence[InferenceTask], ahead: int) -
     return seconds, answers
 
 
-def through_worker(models: Path, tasks: Sequence[InferenceTask], folder: Path, threads: int | None) -> float:
+def through_worker(
+    models: Path, tasks: Sequence[InferenceTask], folder: Path, threads: int | None, server: str | None
+) -> float:
     """Seconds from the first task on Kafka to the last result that is seen."""
     with kafka_broker(folder) as servers:
         settings = KafkaSettings(bootstrap_servers=servers)
@@ -145,6 +155,8 @@ def through_worker(models: Path, tasks: Sequence[InferenceTask], folder: Path, t
         given = {"SCANSTREAM_WORKER_MODEL_REPOSITORY": str(models)}
         if threads is not None:
             given["SCANSTREAM_WORKER_THREADS"] = str(threads)
+        if server is not None:
+            given["SCANSTREAM_WORKER_TRITON_URL"] = server
         with watch(settings) as out, worker(settings, folder, **given):
             submit(settings, first)
             out.result(first.task_id)
@@ -188,13 +200,14 @@ def arrays_of(model: Model, images: Sequence[Dataset]) -> list[Tensors]:
     return seen
 
 
-def plain(work: Path, root: str, model: Path, load: Load) -> float:
+def plain(work: Path, root: str, model: Path, load: Load, server: str | None) -> float:
     """Seconds of the plain script."""
     series = [
         (str(first.StudyInstanceUID), str(first.SeriesInstanceUID))
         for first in (load.images(number)[0] for number in range(load.studies))
     ]
-    work.write_text(json.dumps({"dicom_web": root, "model": str(model), "grid": load.grid, "series": series}))
+    given = {"dicom_web": root, "model": str(model), "grid": load.grid, "series": series}
+    work.write_text(json.dumps(given | {"server": server, "name": load.model}))
     command = [sys.executable, "-m", "benchmarks.plain_inference", str(work)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -236,12 +249,23 @@ class Bench:
             task_for(load.images(number), self._root, Priority.P3_NORMAL, model_name=load.model)
             for number in range(load.studies)
         ]
+        if load.windows is None:
+            self._measured(load, tasks, self._models, None, whole_worker=whole_worker)
+            return
+        models, log = self._folder / load.model, self._folder / f"{load.model}.log"
+        add_windows_model(models, load.windows)
+        with accelerator(STEP_S, load.windows, log) as server:
+            self._measured(load, tasks, models, server, whole_worker=whole_worker)
+
+    def _measured(
+        self, load: Load, tasks: Sequence[InferenceTask], models: Path, server: str | None, *, whole_worker: bool
+    ) -> None:
         per_minute = self._rate(load)
-        engine_s, engine_used_s = self._bare(load)
+        engine_s, engine_used_s = self._bare(load, models, server)
         engine = per_minute(engine_s)
-        file = next((self._models / load.model / "1").glob("*.onnx"))
-        script = per_minute(plain(self._folder / "work.json", self._root, file, load))
-        with child_of(self._models, load.threads) as link:
+        file = next((models / load.model / "1").glob("*.onnx"))
+        script = per_minute(plain(self._folder / "work.json", self._root, file, load, server))
+        with child_of(models, load.threads, server) as link:
             through_child(link, tasks[:2], 1)
             seconds, answers = through_child(link, tasks[: max(5, load.studies // 8)], 1)
             before_s = processor_s(link)
@@ -254,7 +278,7 @@ class Bench:
         if whole_worker:
             kafka = self._folder / f"kafka-{len(self.rows)}"
             kafka.mkdir()
-            worked = per_minute(through_worker(self._models, tasks, kafka, load.threads))
+            worked = per_minute(through_worker(models, tasks, kafka, load.threads, server))
             self._row(load, "whole worker", worked, "bare engine", engine)
             self._row(load, "whole worker", worked, "plain script", script)
         self.rows += [Row(f"{load.name}: {name}", ms, "ms") for name, ms in shares(answers, seconds)]
@@ -262,10 +286,10 @@ class Bench:
     def _rate(self, load: Load) -> Callable[[float], float]:
         return lambda seconds: load.studies / seconds * 60
 
-    def _bare(self, load: Load) -> tuple[float, float]:
+    def _bare(self, load: Load, models: Path, server: str | None) -> tuple[float, float]:
         """Seconds by the clock and of the processors, with the better size of batches."""
-        options = EngineOptions(threads=load.threads)
-        serving = open_repository(self._models, lambda path, config: engine_of(path, config, options))
+        options = EngineOptions(threads=load.threads, triton_url=server)
+        serving = open_repository(models, lambda path, config: engine_of(path, config, options))
         model = serving.choose("", load.model).model
         one = arrays_of(model, load.images(0))
         arrays = [{name: array.copy() for name, array in entry.items()} for entry in one * load.studies]
@@ -279,7 +303,9 @@ class Bench:
 
 def main() -> int:
     """Measure and show."""
-    given = arguments(__doc__.partition("\n")[0]).parse_args()
+    parser = arguments(__doc__.partition("\n")[0])
+    parser.add_argument("--only", metavar="TEXT", help="loads whose name holds this")
+    given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scanstream-")))
         models = folder / "models"
@@ -289,6 +315,8 @@ def main() -> int:
         root = stack.enter_context(gateway(folder / "gateway"))
         bench = Bench(models, root, folder)
         for load in loads(quick=given.quick):
+            if given.only and given.only not in load.name:
+                continue
             bench.measure(load, whole_worker=True)
     publish("Throughput of a worker", bench.rows, given.json)
     return 0

@@ -1,9 +1,11 @@
-"""A model repository with a model that sees a study in four windows, for benchmarks: nothing of it is shipped."""
+"""A model repository with models that see a study in windows, for benchmarks: nothing of it is shipped."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,37 +14,48 @@ from onnx import TensorProto, helper
 
 from engines.repository import RELEASED
 
-NAME: Final = "windows"
-#: x, y, z; a study of 64 × 64 × 8 voxels has four of them.
-WINDOW: Final = (32, 32, 8)
-STUDY: Final = (8, 64, 64)
-STEPS: Final = 4
+
+@dataclass(frozen=True)
+class Windows:
+    """A model: its name, and its window along x, y, z."""
+
+    name: str
+    window: tuple[int, int, int]
+
+    @property
+    def dims(self) -> list[int]:
+        """Of its input and output."""
+        return [1, *self.window, 1]
+
+
+#: A study of 64 × 64 × 8 voxels has four windows, one of 256 × 256 × 160 sixteen.
+SMALL: Final = Windows("windows", (32, 32, 8))
+LARGE: Final = Windows("large-windows", (128, 128, 40))
 _BRAIN: Final = RELEASED / "mri-brain-segmentation"
-_DIMS: Final = f"[ 1, {WINDOW[0]}, {WINDOW[1]}, {WINDOW[2]}, 1 ]"
-_CONFIG: Final = f"""name: "{NAME}"
+_CONFIG: Final = """name: "{name}"
 platform: "onnxruntime_onnx"
 max_batch_size: 0
-input [ {{ name: "in" data_type: TYPE_FP32 dims: {_DIMS} }} ]
-output [ {{ name: "out" data_type: TYPE_FP32 dims: {_DIMS} }} ]
+input [ {{ name: "in" data_type: TYPE_FP32 dims: {dims} }} ]
+output [ {{ name: "out" data_type: TYPE_FP32 dims: {dims} }} ]
 """
 
 
-def add_windows_model(root: Path) -> None:
+def add_windows_model(root: Path, model: Windows) -> None:
     """Write the model into a repository."""
-    folder, own = root / NAME, root / NAME / "1"
+    folder, own = root / model.name, root / model.name / "1"
     case = own / "validation" / "ramp"
     case.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(_CONFIG, encoding="utf-8")
+    (folder / "config.pbtxt").write_text(_CONFIG.format(name=model.name, dims=model.dims), encoding="utf-8")
     metadata = json.loads((_BRAIN / "metadata.json").read_text(encoding="utf-8"))
     metadata["input"] |= {"resampling": "none", "tiles": {"overlap": 0, "weighting": "constant"}}
     metadata["limitations"] = "Made for benchmarks."
     (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-    content = _graph()
+    content = _graph(model)
     (own / "model.onnx").write_bytes(content)
     info = json.loads((_BRAIN / "model_info.json").read_text(encoding="utf-8"))
-    info |= {"name": NAME, "sha256": hashlib.sha256(content).hexdigest()}
+    info |= {"name": model.name, "sha256": hashlib.sha256(content).hexdigest()}
     (own / "model_info.json").write_text(json.dumps(info), encoding="utf-8")
-    ramp = np.linspace(0, 1, int(np.prod(WINDOW)), dtype=np.float32).reshape(1, *WINDOW, 1)
+    ramp = np.linspace(0, 1, math.prod(model.dims), dtype=np.float32).reshape(model.dims)
     np.savez(case / "inputs.npz", **{"in": ramp})
     np.savez(case / "expected.npz", out=ramp / 2)
     record = {
@@ -53,12 +66,12 @@ def add_windows_model(root: Path) -> None:
     (case / "case.json").write_text(json.dumps(record), encoding="utf-8")
 
 
-def _graph() -> bytes:
+def _graph(model: Windows) -> bytes:
     """Out = in / 2."""
-    dims: list[Any] = [1, *WINDOW, 1]
+    dims: list[Any] = [*model.dims]
     graph = helper.make_graph(
         [helper.make_node("Mul", ["in", "half"], ["out"])],
-        NAME,
+        model.name,
         [helper.make_tensor_value_info("in", TensorProto.FLOAT, dims)],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, dims)],
         [helper.make_tensor("half", TensorProto.FLOAT, [1], [0.5])],
