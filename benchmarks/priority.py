@@ -231,8 +231,8 @@ class Load:
     accelerators: bool
 
 
-#: Emergencies that meet on a worker wait for each other: with accelerators they take longer, so they are rarer here,
-#: and still 29,000 a day.
+#: Emergencies that meet on a worker wait for each other: with accelerators they take longer, so they are rarer
+#: here, and still 29,000 a day.
 SHARED: Final = Load("shared cores", 6000, {P1: 1.5, P2: 1.0, P3: 1.0}, accelerators=False)
 ACCELERATORS: Final = Load("accelerators", 2000, {P1: 3.0, P2: 2.0, P3: 2.0}, accelerators=True)
 
