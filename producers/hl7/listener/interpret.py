@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final
 
-from producers.hl7.listener.orders import contexts_of, with_identity
+from producers.hl7.listener.orders import Known, contexts_of, with_identity
 from producers.hl7.listener.patient import (
     Identifier,
     Patient,
@@ -46,18 +46,6 @@ _MERGE: Final = "A40"
 _ORDERS: Final = frozenset({("ORM", "O01"), ("OMI", "O23")})
 #: Orders of one patient that are written again when its name or number changes.
 _MOST_ORDERS: Final = 500
-
-
-class Known(Protocol):
-    """What the log says now."""
-
-    def get(self, key: str) -> ClinicalContext | None:
-        """Newest context of a key."""
-        ...
-
-    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
-        """Orders of a patient, by key."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -159,7 +147,7 @@ def _said(
 def _orders(message: Message, source: Source, keys: PatientKeys, known: Known, at: datetime) -> Iterator[Write]:
     patient, visit = patient_of(message, source, keys, at), visit_of(message)
     said = _said(message, source, patient, visit, at, text(message.header, 9, 2).upper())
-    for key, context in contexts_of(message, source, patient, visit, said, known.get).items():
+    for key, context in contexts_of(message, source, patient, visit, said, known).items():
         yield Write(key, context)
 
 

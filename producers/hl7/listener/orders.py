@@ -2,7 +2,8 @@
 
 Two hospitals may give the same number: who issued it is what was agreed on with the source, else what the message
 says of the number, else the sending facility (MSH-4). The last only keeps the orders of two hospitals apart and is
-no reason to keep an order from images that name another issuer.
+no reason to keep an order from images that name another issuer. Guarantee: an order stays under the key that it
+has, also where its issuer was told, or agreed on, only later or only once; so a cancel finds what it is about.
 
 What a message leaves out stays as it was, unless it begins the order anew; an order that is cancelled or completed
 leaves the worklist.
@@ -10,11 +11,11 @@ leaves the worklist.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from producers.hl7.listener.order_group import ACTIVE, HELD, NEW, Group, groups_of
@@ -26,9 +27,6 @@ from producers.patient_key import plain_issuer
 from producers.store.headers import is_uid
 from schemas.events import ClinicalContext, Code, ScheduledProcedureStep, WorklistItem
 from schemas.ids import dicom_uid
-
-#: What is known of a key.
-Known = Callable[[str], ClinicalContext | None]
 
 #: Requested Procedure Priority (PS3.3 C.4.11) of a priority of HL7.
 _DICOM_PRIORITY: Final = {"S": "STAT", "A": "HIGH", "T": "HIGH", "P": "MEDIUM", "R": "ROUTINE"}
@@ -43,6 +41,18 @@ _MODALITIES: Final = frozenset(
 )
 _LONGEST_REASON: Final = 256
 _LONGEST_TEXT: Final = 64
+
+
+class Known(Protocol):
+    """What the log says now."""
+
+    def get(self, key: str) -> ClinicalContext | None:
+        """Newest context of a key."""
+        ...
+
+    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
+        """Orders of a patient, by key."""
+        ...
 
 
 def contexts_of(
@@ -68,21 +78,42 @@ def contexts_of(
     Rejected
         A field that must be there is not.
     """
-    grouped: dict[tuple[str, str, str | None], list[Group]] = {}
+    grouped: dict[str, list[Group]] = {}
+    numbers: dict[str, tuple[str, str | None]] = {}
     for group in groups_of(message):
         accession, issuer = group.accession(source), group.accession_issuer(source)
-        key = order_key(accession, issuer or text(message.header, 4))
-        grouped.setdefault((key, accession, issuer), []).append(group)
-    return {
-        key: _context(accession, groups, source, patient, visit, said, _of_same(said, known(key)), issuer)
-        for (key, accession, issuer), groups in grouped.items()
-    }
+        new = order_key(accession, issuer or text(message.header, 4))
+        key = _standing_key(new, accession, issuer, said.patient_key, known)
+        grouped.setdefault(key, []).append(group)
+        numbers[key] = accession, issuer or numbers.get(key, (accession, None))[1]
+    contexts = {}
+    for key, groups in grouped.items():
+        accession, issuer = numbers[key]
+        before = _of_same(said, known.get(key))
+        contexts[key] = _context(accession, groups, source, patient, visit, said, before, issuer)
+    return contexts
 
 
 def order_key(accession: str, issuer: str) -> str:
     """Key of an order in ``clinical.context``: the accession number, after who issued it where that is known."""
     apart = quote(plain_issuer(issuer), safe="")
     return f"{apart}/{accession}" if apart else accession
+
+
+def _standing_key(new: str, accession: str, issuer: str | None, patient_key: str, known: Known) -> str:
+    """Key that an order of this patient has already, if only one of the two names its issuer; else the new one.
+
+    Keys of before there were issuers are the number alone.
+    """
+    if known.get(new) is not None:
+        return new
+    standing = [
+        key
+        for key, order in known.orders_of(patient_key)
+        if order.accession_number == accession
+        and (key == accession or (order.accession_issuer is None) != (issuer is None))
+    ]
+    return standing[0] if len(standing) == 1 else new
 
 
 def _of_same(said: ClinicalContext, before: ClinicalContext | None) -> ClinicalContext | None:
@@ -113,7 +144,7 @@ def _context(
     context = replace(
         said,
         accession_number=accession,
-        accession_issuer=issuer,
+        accession_issuer=issuer or (before.accession_issuer if before else None),
         study_instance_uid=uid or (before.study_instance_uid if before else None),
         order_priority=next((found for group in groups if (found := group.priority())), None),
         reason=next((found for group in groups if (found := _reason(group))), None),

@@ -426,6 +426,40 @@ def test_who_issued_an_accession_number_is_agreed_on_or_said_with_it() -> None:
         assert said.context.accession_issuer == "CITY"
 
 
+def test_an_order_stays_where_it_is_when_its_issuer_is_said_later_or_only_once() -> None:
+    table = Table()
+    table.take(old_order("A1", "1"))
+    # as it was kept before there were issuers
+    table.contexts = {"A1": table.contexts["hosp/A1"]}
+    (write,) = table.take(old_order("A1", "2", control="CA"))
+    assert (write.key, table.contexts["A1"].order_status) == ("A1", "cancelled")
+    # one of the same number, of another patient, is another
+    (other,) = table.take(old_order("A1", "3", patient=pid("9999")))
+    assert other.key == "hosp/A1"
+    # with the issuer at first, and without
+    table = Table()
+    (first,) = table.take(new_order("B1^Північ", "4"))
+    (write,) = table.take(old_order("B1", "5", control="HD"))
+    assert write.key == first.key
+    assert write.context is not None
+    assert (write.context.order_status, write.context.accession_issuer) == ("held", "Північ")
+    # agreed on from some day on
+    table = Table()
+    table.take(old_order("A1", "6"))
+    (write,) = table.take(old_order("A1", "7", control="CA"), Source(name="ris", accession_issuer="CITY"))
+    assert (write.key, [*table.contexts]) == ("hosp/A1", ["hosp/A1"])
+    assert table.contexts["hosp/A1"].accession_issuer == "CITY"
+
+
+def test_of_two_issuers_nobody_knows_which_one_a_message_without_any_means() -> None:
+    table = Table()
+    table.take(new_order("B1^Північ", "1"))
+    table.take(new_order("B1^South", "2"))
+    (write,) = table.take(old_order("B1", "3", control="CA"))
+    assert write.key == "hosp/B1"
+    assert [one.order_status for one in table.contexts.values()] == ["active", "active", "cancelled"]
+
+
 def test_merges_of_one_message_build_on_each_other() -> None:
     table = Table()
     table.take(lines(msh("ADT^A40", "1"), pid("3"), "MRG|1^^^HOSP^MR", pid("3"), "MRG|2^^^HOSP^MR"))
