@@ -153,7 +153,12 @@ def upgrade(
 
 
 def withdrawn(
-    before: Decided, kept: Collection[str], clinical: Clinical, rules: Rules, begins: datetime
+    before: Decided,
+    kept: Collection[str],
+    clinical: Clinical,
+    rules: Rules,
+    begins: datetime,
+    models: Collection[str] | None = None,
 ) -> tuple[TaskReference, ...]:
     """Tasks that the next revision takes the place of.
 
@@ -172,10 +177,15 @@ def withdrawn(
         Times of the classes.
     begins
         When tasks of the next revision may begin.
+    models
+        Those that it is about, where it has only the complete series: nothing takes the place of the tasks of
+        others yet. ``None``: all.
     """
     if clinical.stopped is not None:
         return ()
-    older = [task for task in before.tasks if task.task_id not in kept]
+    older = [
+        task for task in before.tasks if task.task_id not in kept and (models is None or task.model_name in models)
+    ]
     if before.order_status == HELD:  # nothing would ever release them
         return tuple(older)
     first = {task.model_name: task for task in reversed(before.tasks)}
@@ -230,16 +240,19 @@ def revised(
     # what stands already was told of the order before, what is new was not
     old, told = obey_order(study, replace(before, tasks=standing), clinical, at)
     fresh, more = obey_order(study, replace(after, tasks=new, order_status=None), clinical, at)
-    reason = f"revision {revision} of the study takes its place"
-    withdrawals = (
-        replace(
-            _command(study, task, CommandKind.CANCEL, ACTOR_RULES, reason, "superseded", at), unless_begun=True
-        )
-        for task in gone
-    )
+    replaced = {task.model_name for task in after.tasks}
+    withdrawals = (_withdrawal(study, task, revision, task.model_name in replaced, at) for task in gone)
     held = HELD if HELD in (old.order_status, fresh.order_status) else None
     tasks = (*old.tasks, *fresh.tasks)
     return replace(after, tasks=tasks, order_status=clinical.stopped or held), (*withdrawals, *told, *more)
+
+
+def _withdrawal(study: str, task: TaskReference, revision: int, is_replaced: bool, at: Instant) -> TaskCommand:
+    reason = f"revision {revision} of the study " + (
+        "takes its place" if is_replaced else "is not for this model: see its eligibility"
+    )
+    command = _command(study, task, CommandKind.CANCEL, ACTOR_RULES, reason, "superseded", at)
+    return replace(command, unless_begun=True)
 
 
 def _command(

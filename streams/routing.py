@@ -102,7 +102,9 @@ class Router:
                 verdicts.append(self._verdict(ready, route, assessment.series, assessment.reasons, reference, at))
         uid = ready.study_instance_uid
         begins = self.rules.times(decision, at.utc).not_before or at.utc
-        gone = withdrawn(before, {one.task_id for one in references}, clinical, self.rules, begins)
+        kept = {one.task_id for one in references}
+        models = None if ready.complete else {one.model_name for one in references}
+        gone = withdrawn(before, kept, clinical, self.rules, begins, models)
         if before.order_status != HELD:
             tasks = [_in_place_of(task, gone) for task in tasks]
         deadlines = {task.task_id: task.deadline for task in tasks}
@@ -125,10 +127,15 @@ class Router:
         return Routed(tuple(outputs), decided, bool(tasks))
 
     def runs_more(self, ready: StudyReady, clinical: Clinical, before: Decided) -> bool:
-        """Whether a model would see a study now that has no task of it."""
+        """Whether a model would see a study now, for the consent and age that are told, that has no task of it.
+
+        A model that would see it without them is new among the rules; studies of before those are not its matter.
+        """
         served = {task.model_name for task in before.tasks}
+        untold = replace(clinical, consent=None, patient_age_years=None)
         return any(
             assess(ready, route, clinical, self.site).series is not None
+            and assess(ready, route, untold, self.site).series is None
             for route in self.rules.routes
             if route.model not in served
         )

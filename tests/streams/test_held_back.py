@@ -81,6 +81,21 @@ def test_what_is_told_that_does_not_help_makes_nothing() -> None:
     assert len(tasks(department.look(7.0) + department.look(7.1))) == 1
 
 
+def test_a_model_that_the_rules_have_newly_does_not_go_through_the_studies_that_lack_something() -> None:
+    department = Department(rules(FREE, other(consent="granted")))
+    department.order("admission", patient_location="ICU")
+    department.give(0, *images(12))
+    department.look(5.0)
+    assert department.state().lacks_context
+    department.rules = rules(*department.rules.routes, FREE.model_copy(update={"model": "third"}))
+    department.restart(100.0)
+    assert department.look(100.0) + department.look(100.1) == []
+    # with the revision that is made for another reason it has its turn
+    department.order("admission", consent="granted")
+    made = tasks(department.look(101.0) + department.look(101.1))
+    assert {task.model_name for task in made} == {"other", "third"}
+
+
 def test_a_study_that_no_model_would_see_anyway_is_left_alone() -> None:
     department = Department(rules(other(consent="granted")))
     department.give(0, *images(12, modality="CT"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.events import CommandKind, Event, InferenceTask, TaskCommand
 from schemas.topics import Priority
+from streams.criteria import Not
 from streams.rules import Conditions, PriorityRule, Rules
 from streams.windows import Window
 from tests.streams.department import RULES, STAT, STUDY, Department, commands, images, tasks
@@ -84,6 +85,43 @@ def test_the_first_answer_of_an_emergency_is_never_withdrawn_and_those_between_a
     # a refusal ends them all, also the first, which may still wait
     department.order("admission", consent="refused")
     assert set(withdrawn(department.look(12.0))) == {first.task_id, third.task_id}
+
+
+def test_series_that_start_early_withdraw_nothing_of_a_model_that_waits_for_all_of_the_study() -> None:
+    (route,) = RULES.routes
+    needs = Not.model_validate_json('{"not": {"modality": ["SR"]}}')
+    patient = route.model_copy(update={"model": "patient", "requires": needs})
+    assert patient.waits_for_all
+    department = Department(RULES.model_copy(update={"routes": (route, patient)}))
+    department.give(0, *images(12))
+    first = {task.model_name: task for task in tasks(department.look(5.0))}
+    # the study becomes urgent with a late image, and its series start while another still arrives
+    department.give(60.0, *images(1, first=50, requested_procedure_priority="STAT"))
+    department.give(61.0, *images(1, series=2))
+    events = department.look(62.0)
+    (early,) = tasks(events)
+    assert (early.model_name, early.partial) == (route.model, True)
+    assert withdrawn(events) == [first[route.model].task_id]
+    # what nothing takes the place of yet becomes urgent like the study
+    (upgrade,) = (one for one in commands(events) if one.kind is CommandKind.UPGRADE)
+    assert upgrade.task_id == first["patient"].task_id
+    events = department.look(64.0)
+    assert [task.model_name for task in tasks(events)] == ["patient"]
+    assert first["patient"].task_id in {one.task_id for one in department.state().tasks}
+
+
+def test_what_the_last_images_make_unfit_for_a_model_is_withdrawn_and_says_why() -> None:
+    (route,) = RULES.routes
+    without_ct = route.model_copy(update={"requires": Not.model_validate_json('{"not": {"modality": ["CT"]}}')})
+    department = Department(RULES.model_copy(update={"routes": (without_ct,)}))
+    department.give(0, *images(12))
+    (first,) = tasks(department.look(5.0))
+    department.give(60.0, *images(1, series=2, modality="CT"))
+    events = department.look(65.0)
+    assert tasks(events) == []
+    (command,) = commands(events)
+    assert (command.kind, command.task_id, command.unless_begun) == (CommandKind.CANCEL, first.task_id, True)
+    assert command.reason == "revision 2 of the study is not for this model: see its eligibility"
 
 
 def test_a_study_that_became_urgent_does_not_wait_for_what_was_not() -> None:
