@@ -21,7 +21,7 @@ from producers.telemetry import Telemetry
 from producers.waiting import call_again, slices, without_end
 from schemas import headers
 from schemas.codec import Codec
-from schemas.errors import DestinationUnavailable
+from schemas.errors import DestinationUnavailable, PermanentRejection
 from schemas.events import Event
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
@@ -167,6 +167,7 @@ class EventPublisher:
         self._failed: KafkaError | None = None
         self._abort_pending = False
         self._stuck = False
+        self._fenced: PermanentRejection | None = None
         self._tries_left = 0
 
     def start(self, timeout_s: float = 30.0) -> None:
@@ -202,7 +203,7 @@ class EventPublisher:
         # one that is still registering goes on: left behind, its request could overtake and fence that of the next
         if self._tries_left <= 0:
             self._producer, self._tries_left = self._client(), _TRIES
-        self._failed = None
+        self._failed = self._fenced = None
         self._abort_pending = False
         # until the new one has started, the next transaction begins anew once more
         self._stuck = True
@@ -295,6 +296,8 @@ class EventPublisher:
         PermanentRejection
             Another producer with the same transactional id took over: this process must end.
         """
+        if self._fenced is not None:
+            raise PermanentRejection(str(self._fenced), self._fenced.code)
         if self._stuck:
             self.renew(TRANSACTION_TIMEOUT_MS / 1000)
         if self._abort_pending:
@@ -305,8 +308,7 @@ class EventPublisher:
             self._producer.begin_transaction()
         try:
             yield Transaction(self)
-            with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
-                call_again(self._producer.commit_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
+            self._commit()
         except BaseException:
             self._abort()
             raise
@@ -343,13 +345,24 @@ class EventPublisher:
         if failed:
             raise failed[0]
 
+    def _commit(self) -> None:
+        try:
+            with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
+                call_again(self._producer.commit_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
+        except PermanentRejection as error:
+            self._fenced = error
+            raise
+
     def _abort(self) -> None:
-        if self._stuck:
+        # whoever fenced this client has ended what it had open
+        if self._stuck or self._fenced is not None:
             return
         try:
             call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
         except KafkaException as error:
             self._abort_pending = True
+            # a commit that has not ended leaves its client no other call: the next transaction takes another
+            self._stuck = error.args[0].code() == KafkaError._CONFLICT
             log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 #: Longest wait without a look at the request, in seconds.
 SLICE_S: Final = 0.5
@@ -89,8 +89,9 @@ def call_again(call: Callable[[float], object], timeout_s: float, left: Callable
         try:
             call(wait_s)
         except KafkaException as error:
-            # what was too short is told as a time-out, or as the reason why it took so long
-            if not error.args[0].retriable():
+            # what was too short is told as a time-out, or as the reason why it took so long; a conflict is with
+            # another call that has not ended, and no repetition of this one ends that
+            if not error.args[0].retriable() or error.args[0].code() == KafkaError._CONFLICT:
                 raise
             late = error
             time.sleep(_PAUSE_S)

@@ -80,15 +80,24 @@ def test_what_was_too_short_is_called_again_until_all_time_is_over() -> None:
     assert len(waits) == 3
 
 
-def test_another_error_is_told_at_once() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        KafkaError(KafkaError._FENCED),
+        # told as one to repeat, which is meant for the other call: an abort cannot end a commit under way
+        KafkaError(KafkaError._CONFLICT, retriable=True),
+    ],
+    ids=["fenced", "conflict"],
+)
+def test_another_error_is_told_at_once(error: KafkaError) -> None:
     waits = []
 
-    def fenced(wait_s: float) -> None:
+    def refused(wait_s: float) -> None:
         waits.append(wait_s)
-        raise KafkaException(KafkaError(KafkaError._FENCED))
+        raise KafkaException(error)
 
     with pytest.raises(KafkaException):
-        call_again(fenced, 60.0, without_end)
+        call_again(refused, 2 * SLICE_S, without_end)
     assert len(waits) == 1
 
 
