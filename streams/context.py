@@ -195,6 +195,7 @@ class ContextTable:
                 sure.append(entry)
             else:
                 others.append(_urgency_of(entry))
+        self._complain(len(others))
         if keys.accession_number:
             numbered = self._by_number(keys)
             if patient:
@@ -227,8 +228,9 @@ class ContextTable:
         if number and not self._is_foreign:
             self._is_foreign = True
             log.warning(
-                "an order has the accession number of a study and another patient, and is left out: if they are "
-                "one, set SCANSTREAM_PATIENT_DEFAULT_ISSUER on the gateway and the HL7 listener",
+                "an order has the accession number or UID of a study and another patient, and is left out but for "
+                "its urgency where it names the UID: if they are one, set SCANSTREAM_PATIENT_DEFAULT_ISSUER on "
+                "the gateway and the HL7 listener",
                 extra=fields(orders=number),
             )
 

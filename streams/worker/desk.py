@@ -262,6 +262,8 @@ class Desk:
                 self._around.tell(Rerank(job.name, job.rank))
         else:
             job.ready_at = 0.0
+            # it waits from now on for no time of day, so it grows old
+            job.waiting_since = min(job.waiting_since, now.monotonic)
             self.schedule.place(job, now)
         state = job.entered or TaskState.QUEUED
         self._say(job, state, sentence("upgraded", command), now, command.event_id)

@@ -141,8 +141,11 @@ def _between(result: InferenceResult, task: InferenceTask, newest: PriorResult) 
     before, study = newest.previous, task.study_instance_uid
     if not _made_before(task.study_date_time, newest.study_date_time):
         return None
-    if before is not None and before.study_instance_uid != study and not _is_earlier(before, task):
-        return None
+    if before is not None:
+        of_study = before.study_instance_uid == study
+        # of one study a revision that was asked for later is the newer one
+        if before.occurred_at > task.created_at if of_study else not _is_earlier(before, task):
+            return None
     return dataclasses.replace(
         newest,
         event_id=ids.event_id("prior", newest.result_id, result.event_id),

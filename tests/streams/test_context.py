@@ -76,6 +76,17 @@ def test_the_keys_of_a_patient_before_a_merge_count_and_no_longer_when_it_is_tak
     assert found.join(study) == Clinical()
 
 
+def test_an_order_that_names_the_study_and_another_patient_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = table(context("another", study_instance_uid="2.25.1", order_status="cancelled"))
+    for _ in range(2):
+        assert found.join(STUDY._replace(accession_number=None)).order_status is None
+    (record,) = caplog.records
+    assert "SCANSTREAM_PATIENT_DEFAULT_ISSUER" in record.message
+    assert "another" not in record.message.replace("another patient", "")
+
+
 def test_what_is_another_patients_is_left_out_and_raises_the_urgency_where_it_names_the_study() -> None:
     found = table(
         context("another", accession_number="A1", order_priority="S", order_status="cancelled", consent="refused")

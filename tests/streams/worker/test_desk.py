@@ -293,6 +293,17 @@ def test_what_waited_for_its_window_begins_behind_what_is_more_urgent() -> None:
     assert table.begun() == [normal.task.task_id]
 
 
+def test_what_waited_for_its_window_and_became_more_urgent_grows_old_like_others() -> None:
+    table = Table(prefetch=1)
+    night = START + timedelta(hours=10)
+    routine = job(offset=1, priority=P4, deadline=night + timedelta(hours=4), not_before=night)
+    table.take(routine)
+    table.command(routine, CommandKind.UPGRADE, priority=P3)
+    assert table.begun() == [routine.task.task_id]
+    table.later(AGEING_S + 1)
+    assert isinstance(table.told[-1], Rerank)
+
+
 def test_a_task_never_becomes_less_urgent() -> None:
     table = Table()
     entry = job(priority=P2)

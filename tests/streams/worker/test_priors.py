@@ -120,6 +120,17 @@ def test_an_old_exam_that_is_imported_late_is_compared_with_what_was_made_before
     assert compared(result(following, 151.0), following, newest).prior is not None
 
 
+def test_of_an_imported_exam_the_newest_revision_stays_the_one_before() -> None:
+    latest = study(2, study_date_time="20260301")
+    imported = study(3, study_date_time="20220707")
+    whole = dataclasses.replace(imported, revision=2, created_at=imported.created_at + timedelta(minutes=1))
+    newest = prior(whole, 100.0, prior(latest, 150.0))
+    # its first answer, which was long under way
+    assert following_prior(result(imported, 60.0), imported, newest) is None
+    again = dataclasses.replace(whole, revision=3, created_at=whole.created_at + timedelta(minutes=1))
+    assert prior(again, 110.0, newest).previous_values[0].measurement.value == 110.0
+
+
 def test_a_new_exam_is_compared_with_an_old_one_that_was_computed_after_it_was_asked_for() -> None:
     imported = study(3, study_date_time="20220707")
     latest = study(2, study_date_time="20260301101500")
