@@ -15,13 +15,13 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from producers.client_log import client_log
-from producers.kafka_errors import kafka_errors
+from producers.kafka_errors import Fenced, fencing, kafka_errors
 from producers.lost_brokers import WatchedConsumer
 from producers.telemetry import Telemetry
 from producers.waiting import call_again, slices, without_end
 from schemas import headers
 from schemas.codec import Codec
-from schemas.errors import DestinationUnavailable, PermanentRejection
+from schemas.errors import DestinationUnavailable
 from schemas.events import Event
 from schemas.logs import fields
 from schemas.settings import KafkaSettings
@@ -167,7 +167,7 @@ class EventPublisher:
         self._failed: KafkaError | None = None
         self._abort_pending = False
         self._stuck = False
-        self._fenced: PermanentRejection | None = None
+        self._fenced: Fenced | None = None
         self._tries_left = 0
 
     def start(self, timeout_s: float = 30.0) -> None:
@@ -293,11 +293,11 @@ class EventPublisher:
         ------
         DestinationUnavailable
             Kafka could not commit; nothing became visible, process the same input again.
-        PermanentRejection
+        Fenced
             Another producer with the same transactional id took over: this process must end.
         """
         if self._fenced is not None:
-            raise PermanentRejection(str(self._fenced), self._fenced.code)
+            raise Fenced(str(self._fenced), self._fenced.code)
         if self._stuck:
             self.renew(TRANSACTION_TIMEOUT_MS / 1000)
         if self._abort_pending:
@@ -307,8 +307,15 @@ class EventPublisher:
         with kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
-            yield Transaction(self)
-            self._commit()
+            # the fence may be noticed by any event
+            with fencing("take an event"):
+                yield Transaction(self)
+            with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
+                call_again(self._producer.commit_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
+        except Fenced as error:
+            # whoever fenced this client has ended what it had open
+            self._fenced = error
+            raise
         except BaseException:
             self._abort()
             raise
@@ -345,17 +352,8 @@ class EventPublisher:
         if failed:
             raise failed[0]
 
-    def _commit(self) -> None:
-        try:
-            with self._telemetry.time("scanstream_transaction_seconds"), kafka_errors("commit"):
-                call_again(self._producer.commit_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
-        except PermanentRejection as error:
-            self._fenced = error
-            raise
-
     def _abort(self) -> None:
-        # whoever fenced this client has ended what it had open
-        if self._stuck or self._fenced is not None:
+        if self._stuck:
             return
         try:
             call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)

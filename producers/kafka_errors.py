@@ -10,7 +10,14 @@ from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import DestinationUnavailable, PermanentRejection
 
-_FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+#: The last is what a client that was fenced says of every event after that.
+_FENCED: Final = frozenset(
+    {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED, KafkaError._FATAL}
+)
+
+
+class Fenced(PermanentRejection):
+    """Another process holds this place: what this one had open in it is ended, its client can do nothing more."""
 
 
 @contextmanager
@@ -22,18 +29,34 @@ def kafka_errors(doing: str) -> Iterator[None]:
 
     Raises
     ------
-    PermanentRejection
+    Fenced
         Another process holds this place.
     DestinationUnavailable
         Anything else; begin anew.
     """
     try:
+        with fencing(doing):
+            yield
+    except KafkaException as exception:
+        raise DestinationUnavailable(f"Kafka could not {doing}: {exception.args[0].str()}") from exception
+
+
+@contextmanager
+def fencing(doing: str) -> Iterator[None]:
+    """Translate only the errors that say that another process holds this place.
+
+    Raises
+    ------
+    Fenced
+        It does.
+    """
+    try:
         yield
     except KafkaException as exception:
         error = exception.args[0]
-        if error.fatal() or error.code() in _FENCED:
-            raise PermanentRejection(
-                f"Kafka refused to {doing}: {error.str()}; another process holds this place, so this one must end",
-                error.code(),
-            ) from exception
-        raise DestinationUnavailable(f"Kafka could not {doing}: {error.str()}") from exception
+        if not error.fatal() and error.code() not in _FENCED:
+            raise
+        raise Fenced(
+            f"Kafka refused to {doing}: {error.str()}; another process holds this place, so this one must end",
+            error.code(),
+        ) from exception

@@ -46,6 +46,20 @@ def test_who_was_fenced_is_told_at_once_and_takes_the_place_back_only_when_told_
         write(second)
 
 
+def test_a_fence_that_an_event_notices_is_told_as_one(kafka_settings: KafkaSettings) -> None:
+    name = f"test.fenced.{time.time_ns()}"
+    first, second = (EventPublisher(kafka_settings, Codec(), "/test/node/p", Telemetry(), name) for _ in range(2))
+    first.start(60)
+    second.start(60)
+    until = time.monotonic() + TRANSACTION_TIMEOUT_MS / 1000
+    with pytest.raises(PermanentRejection, match="another process holds this place"), first.transaction() as one:
+        while time.monotonic() < until:
+            one.publish_raw(Topic.AUDIT, b"test", b"test", [])
+    with pytest.raises(PermanentRejection, match="another process holds this place"):
+        write(first)
+    write(second)
+
+
 def test_a_commit_that_did_not_end_is_left_to_the_next_client(tmp_path: Path) -> None:
     left = float("inf")
     with kafka_broker(tmp_path) as servers:
