@@ -102,7 +102,8 @@ class Tasks:
         if wanted.only_total:
             return Page((), self._total(stored, len(matches)), None)
         if len(matches) > wanted.count or cut_at is not None:
-            last = matches[wanted.count - 1].made_at if len(matches) > wanted.count else cut_at or 0
+            last = matches[wanted.count - 1].made_at if len(matches) > wanted.count else 0
+            last = max(last, cut_at or 0)
             # those of the same millisecond belong to this page, because the next one begins before it
             page = tuple(one.stored for one in matches if one.made_at >= last)
             return Page(page, None, _LIVE + last)
@@ -173,20 +174,22 @@ class Tasks:
         return None if total is None else total + more
 
     def _live(self, wanted: query.Query) -> tuple[list[Current], int | None]:
-        """Tasks that match and are not stored; and if there are more, when the last one looked at was made.
+        """Tasks that match and are not stored; and if not all were looked at, from when on all were.
 
         No more are looked at than a page needs, with those of the same millisecond as its last.
         """
         matches, looked_at = list[Current](), elements("Task", wanted.names)
-        count, last = 0, 0
+        count, first = 0, 0
         for piece in self._candidates(wanted):
             made = [(_updated(task), live_task(task, looked_at)) for task in piece]
             matches += [_current(piece[at]) for at in matching(wanted, made)]
             full = not wanted.only_total and len(matches) > wanted.count
             if full and matches[-1].made_at < matches[wanted.count - 1].made_at:
                 return matches, None
-            count, last = count + len(piece), _made_at(piece[-1])
-        return matches, last if count >= _MOST else None
+            count, first, last = count + len(piece), first or _made_at(piece[0]), _made_at(piece[-1])
+            if count >= _MOST and last < first and not wanted.only_total:  # a total is of all
+                return matches, last + 1  # of that millisecond there may be more
+        return matches, None
 
     def _candidates(self, wanted: query.Query) -> Iterator[list[TaskView]]:
         """Tasks that are not stored, the newest first, a few at a time."""
@@ -202,13 +205,11 @@ class Tasks:
             names = sorted({item.rpartition("|")[2] for value in named for item in query.split(value)})
             found = [task for name in names if (task := self._view.task(name)) is not None and waits(task)]
             if found:
-                yield found
+                yield sorted(found, key=_made_at, reverse=True)
             return
         mark: Mark | None = None
-        looked = 0
-        while looked < _MOST or wanted.only_total:  # a total is of all
+        while True:
             piece = self._view.newest(waits, mark, _PIECE)
-            looked += len(piece)
             if piece:
                 yield piece
             if len(piece) < _PIECE:

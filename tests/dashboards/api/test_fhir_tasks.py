@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dashboards.fhir import tasks
 from schemas.events import CommandKind, Event, InferenceTask, TaskCommand, TaskState
 from schemas.topics import Priority, Topic
 from tests.consumers.fhir.validators import conformance_errors, structure_errors
@@ -257,6 +258,23 @@ async def test_pages_of_a_search_hold_each_match_once(service: Service, client: 
         seen += [entry["resource"]["focus"]["identifier"]["value"] for entry in page.get("entry", [])]
         url = {link["relation"]: link["url"] for link in page["link"]}.get("next", "")
     assert sorted(seen) == sorted(f"urn:oid:1.{number}" for number in range(240) if number % 3)
+
+
+@pytest.mark.parametrize("wanted", [{137}, {3, 137, 140, 230}, {230}, set(range(135, 144))])
+async def test_a_search_that_looks_at_many_tasks_for_few_passes_none_over_that_were_made_together(
+    service: Service, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, wanted: set[int]
+) -> None:
+    monkeypatch.setattr(tasks, "_MOST", 100)
+    for number in range(240):
+        # those that are looked at for the first page end with 140, and 135 to 143 were made together
+        story = Story(f"1.{number}", start=START + timedelta(seconds=number // 9))
+        service.read(story.task(), *([story.status(TaskState.INFERRING, 3)] if number in wanted else []))
+    url, seen = "/fhir/Task?status=in-progress&_count=2", list[str]()
+    while url:
+        page = (await client.get(url)).json()
+        seen += [entry["resource"]["focus"]["identifier"]["value"] for entry in page.get("entry", [])]
+        url = {link["relation"]: link["url"] for link in page["link"]}.get("next", "")
+    assert sorted(seen) == sorted(f"urn:oid:1.{number}" for number in wanted)
 
 
 @pytest.mark.parametrize("priority", ["routine", None])
