@@ -222,8 +222,7 @@ class Desk:
     def _admit(self, job: Job, now: Instant) -> None:
         orders = self._commands.of(job.task.task_id)
         if orders.cancel is not None:
-            reason = sentence("cancelled", orders.cancel)
-            self._finish(job, verdicts.cancelled(job.task, self._node, now.utc, reason), now)
+            self._cancel(job, orders.cancel, now)
             return
         self.schedule.add(job, now)
         for command in (orders.upgrade, orders.hold):
@@ -236,14 +235,15 @@ class Desk:
                 pass  # what is superseded and nearly there is of more use than nothing
             case CommandKind.CANCEL:
                 self._take_back(job)
-                reason = sentence("cancelled", command)
-                self._finish(job, verdicts.cancelled(job.task, self._node, now.utc, reason), now)
+                self._cancel(job, command, now)
             case CommandKind.UPGRADE:
                 self._upgrade(job, command, now)
             case CommandKind.HOLD:
                 job.held = True
                 if job.stage is Stage.BEGUN:
                     self._take_back(job)
+                    if self._superseded(job, now):
+                        return
                     self.schedule.add(job, now)
                 self.schedule.place(job, now)
                 self._say(job, TaskState.QUEUED, sentence("held", command), now, command.event_id)
@@ -354,10 +354,23 @@ class Desk:
     def _back(self, job: Job, reason: str, about: str, now: Instant) -> None:
         """Let a task wait again that was begun."""
         self._take_back(job)
+        if self._superseded(job, now):
+            return
         if job.entered is not None:
             self._say(job, TaskState.QUEUED, reason, now, about)
         job.entered = None
         self.schedule.add(job, now)
+
+    def _superseded(self, job: Job, now: Instant) -> bool:
+        """End a task that went on only because it was begun: nobody tells it any more what its order says."""
+        cancel = self._commands.of(job.task.task_id).cancel
+        if cancel is not None:
+            self._cancel(job, cancel, now)
+        return cancel is not None
+
+    def _cancel(self, job: Job, command: TaskCommand, now: Instant) -> None:
+        reason = sentence("cancelled", command)
+        self._finish(job, verdicts.cancelled(job.task, self._node, now.utc, reason), now)
 
     def _out_of_patience(self, job: Job, now: Instant, reason: str) -> bool:
         ends = job.task.useful_until or job.task.deadline + PATIENCE

@@ -331,6 +331,25 @@ def test_what_a_later_revision_takes_the_place_of_is_not_begun_and_goes_on_when_
     assert table.final().reason == "cancelled by operator: revision 2 of the study takes its place"
 
 
+@pytest.mark.parametrize("how", ["unreachable", "died", "held"])
+def test_what_is_superseded_and_has_to_wait_again_is_not_begun_again(how: str) -> None:
+    table = Table()
+    entry = job()
+    table.take(entry)
+    table.command(entry, CommandKind.CANCEL, unless_begun=True)
+    match how:
+        case "unreachable":
+            table.desk.unreachable(Unreachable(entry.name, "refused", None), table.now)
+        case "died":
+            table.desk.died(Died("ended", ()), table.now)
+        case _:
+            table.command(entry, CommandKind.HOLD)
+    table.later(PROBE_FIRST_S)
+    assert len(table.begun()) == len(table.settled) == 1
+    assert table.final().state is TaskState.CANCELLED
+    assert not len(table.desk.schedule)
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_what_is_held_waits_for_its_release(begun: bool) -> None:
     table = Table()
