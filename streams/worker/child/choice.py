@@ -51,12 +51,21 @@ def allowed(held: Sequence[Held], now: float) -> list[Held]:
     """Tasks of which a step may begin now, most urgent first."""
     emergency = any(_keeps_free(entry, now) for entry in held)
     waiting = sorted(
-        (entry for entry in held if not entry.running and (entry.emergency or not emergency)),
+        (
+            entry
+            for entry in held
+            if not entry.running and entry.place is not Place.ELSEWHERE and (entry.emergency or not emergency)
+        ),
         key=lambda entry: entry.order,
     )
     running = [entry for entry in held if entry.running]
     if any(entry.begin.alone for entry in running):
         return []
+    begun = [entry for entry in waiting if entry.begun]
+    # what is alone begins after all that has begun, and nothing after it: else each could wait for the memory
+    # of the other
+    if begun and (any(entry.begin.alone for entry in begun) or waiting[0].begin.alone):
+        waiting = begun
     if waiting and waiting[0].begin.alone:
         return [] if running else waiting[:1]
     return [entry for entry in waiting if not entry.begin.alone]

@@ -196,6 +196,8 @@ class Scheduler:
                 if held is not None:
                     held.running = held.begun = True
                     self._say_computing()
+                    if kept:  # from now on the others may help with further emergencies
+                        self._changed[place].notify_all()
                     return held
                 self._changed[place].wait(choice.frees_at(self._work, now))
             return None
@@ -277,6 +279,8 @@ class Scheduler:
             held.request = step
             return Place.ENGINE
         if step.holds_bytes is not None:
+            if step.holds_bytes < held.bytes:  # there may be room for several others
+                self._changed[Place.NETWORK].notify_all()
             held.bytes = step.holds_bytes
         return Place.NETWORK if isinstance(step, Transfer) else Place.HAND
 
