@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from producers.process import Process
-from schemas.errors import DestinationUnavailable, InvalidMessage
+from schemas.errors import DestinationUnavailable, InvalidMessage, ScanstreamError
 from schemas.events import Event, NodeState, TaskCommand
 from schemas.logs import fields
 from streams.clock import Clock, Instant
@@ -136,7 +136,7 @@ class Conductor:
                     self._told = True
                     self._process.ready()
             self._drain(intake)
-        except DestinationUnavailable:
+        except ScanstreamError:
             self._leave()
             raise
 
@@ -264,6 +264,7 @@ class Conductor:
                 self.turn(intake)
             self._hear(self._clock())
             self._desk.hand_back(self._clock())
+            self._beat(self._clock())  # before Kafka may use up the time that is left
             while self._commits.writable and self._left() > 0:
                 if not self._write(at_once=True):
                     self._partitions.steer(hold=True)

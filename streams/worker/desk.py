@@ -24,6 +24,7 @@ from streams.worker.gateways import Gateways
 from streams.worker.held import Held
 from streams.worker.job import Job, Lane, Partition, Stage
 from streams.worker.ledger import Forward, Settlement
+from streams.worker.nodes import MOST_VANISHED
 from streams.worker.priors import with_change
 from streams.worker.protocol import Abandon, Begin, Ended, Moved, Name, Rerank, Unreachable
 from streams.worker.schedule import Schedule, moved_up
@@ -38,12 +39,8 @@ MOST_EMERGENCIES: Final = 64
 #: How long after its deadline a task waits for its gateway, where nobody said until when it is useful.
 PATIENCE: Final = timedelta(hours=24)
 
-#: Workers that may vanish over an attempt before it is given up; the last of them had nothing beside it.
-MOST_VANISHED: Final = 3
-
 #: Percent after which the progress of a state is told again.
 _TELL_EVERY: Final = 10
-
 _DECODING: Final = frozenset({None, TaskState.QUEUED, TaskState.PREPROCESSING})
 
 
@@ -77,6 +74,7 @@ class Desk:
         self._held = Held()
         self._commands = Commands()
         self._begun: dict[Name, Job] = {}
+        self._clearing = False
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._held)
@@ -270,9 +268,11 @@ class Desk:
 
     def _room(self, lane: Lane) -> bool:
         begun = self._begun.values()
+        self._clearing = self._clearing and bool(begun)
         emergencies = sum(job.is_emergency for job in begun)
         if lane is Lane.EMERGENCY:
-            return emergencies < MOST_EMERGENCIES
+            last_try = any(job.is_emergency and job.vanished >= MOST_VANISHED - 1 for job in begun)
+            return emergencies < MOST_EMERGENCIES and not (self._clearing or last_try)
         if emergencies or any(job.alone for job in begun):
             return False
         if self._one_at_a_time:
@@ -283,8 +283,7 @@ class Desk:
         wait = self.gateways.ready_at(job.gateway, now.monotonic)
         if self._node in job.task.excluded_nodes:
             found = self._around.elsewhere(job, now)
-            if isinstance(found, float):
-                wait = max(wait, found)
+            return max(wait, found) if isinstance(found, float) else wait
         return wait
 
     def _begin(self, job: Job, now: Instant) -> None:
@@ -293,14 +292,20 @@ class Desk:
             if isinstance(found, Partition):
                 self._forward(job, found, now)
                 return
-        job.vanished = self._around.vanished(job.name, now)
+        job.vanished = self._around.vanished(job.name)
         if job.vanished >= MOST_VANISHED:
-            what = f"{job.vanished} workers vanished while they worked on this task"
-            self._give_up(
-                job, TransientFailure(f"{what}: look at the images, and at the memory of the nodes"), now
-            )
+            what = f"{job.vanished} workers vanished while they worked on this task: look at the images, and"
+            self._give_up(job, TransientFailure(f"{what} at the memory of the nodes"), now)
             return
-        job.alone = job.alone or job.vanished == MOST_VANISHED - 1
+        if job.vanished == MOST_VANISHED - 1:
+            # its next loss is the last: nothing that vanishes with it may be taken for the cause
+            job.alone = True
+            for other in [other for other in self._begun.values() if not other.is_emergency]:
+                self._back(other, "another task is tried alone", f"apart-{job.task.task_id}", now)
+            self._clearing = bool(self._begun)
+            if self._clearing:
+                self.schedule.add(job, now)
+                return
         if job.is_emergency:
             self._make_way(now)
         self._begun[job.name] = job

@@ -77,6 +77,7 @@ class Heart:
         self._jobs = jobs
         self._said: tuple[NodeState, tuple[ModelState, ...], tuple[str, ...]] | None = None
         self._at_work: set[Name] = set()
+        self._load: tuple[ClassLoad, ...] = ()
         self._next_at = self._look_at = 0.0
 
     def beat(
@@ -95,9 +96,10 @@ class Heart:
         changed = about != self._said or not at_work <= self._at_work or (not at_work and bool(self._at_work))
         if not changed and now.monotonic < min(self._look_at, self._next_at):
             return
-        load = load_of(self._jobs(), now.monotonic)
-        self._show(load, healthy=state is NodeState.READY)
-        self._look_at = now.monotonic + LOOK_S
+        if now.monotonic >= self._look_at or about != self._said:  # not for each task: thousands may wait
+            self._load = load_of(self._jobs(), now.monotonic)
+            self._show(self._load, healthy=state is NodeState.READY)
+            self._look_at = now.monotonic + LOOK_S
         if not changed and now.monotonic < self._next_at:
             return
         self._said, self._next_at = about, now.monotonic + EVERY_S
@@ -111,7 +113,7 @@ class Heart:
             state=state,
             engine=engine,
             models=models,
-            load=load,
+            load=self._load,
             problems=problems,
             memory_bytes=memory_bytes,
             begun=begun,

@@ -43,5 +43,5 @@ class Surroundings:
     identity: Callable[[str], ModelIdentity | None]
     computing: Callable[[], tuple[Name, ...]]
     prior: Callable[[Job], PriorResult | None]
-    vanished: Callable[[Name, Instant], int]
+    vanished: Callable[[Name], int]
     elsewhere: Callable[[Job, Instant], Partition | float | None]

@@ -100,7 +100,7 @@ def _serve(
         identity=supervisor.identity,
         computing=lambda: supervisor.computing,
         prior=lambda job: priors.of(job.task),
-        vanished=lambda name, now: nodes.vanished(name, node, started_at, now.utc),
+        vanished=lambda name: nodes.vanished(name, node, started_at),
         elsewhere=elsewhere,
     )
     one_at_a_time = settings.mode == "emergency-first"

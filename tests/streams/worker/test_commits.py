@@ -74,7 +74,7 @@ class Side:
             identity=lambda _: None,
             computing=lambda: (),
             prior=lambda _: None,
-            vanished=lambda _, __: 0,
+            vanished=lambda _: 0,
             elsewhere=lambda _, __: None,
         )
         self.desk = Desk(name, around, Telemetry(), prefetch=1000)

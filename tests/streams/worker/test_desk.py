@@ -59,7 +59,7 @@ class Table:
             identity=lambda _: MODEL,
             computing=lambda: self.computing,
             prior=lambda _: None,
-            vanished=lambda name, _: self.vanished.get(name, 0),
+            vanished=lambda name: self.vanished.get(name, 0),
             elsewhere=lambda _, __: elsewhere,
         )
         self.desk = Desk("node-1", around, self.telemetry, prefetch, **options)
@@ -479,6 +479,22 @@ def test_what_workers_vanished_over_is_tried_again_and_last_alone(vanished: int,
     assert isinstance(begin, Begin)
     assert begin.alone is alone
     assert table.desk.begun_tasks == (BegunTask(*entry.name, vanished),)
+
+
+def test_emergencies_over_which_two_workers_vanished_are_tried_one_by_one() -> None:
+    table = Table()
+    routine, healthy = job(offset=7, deadline=FAR), job(offset=8, priority=P1, deadline=FAR)
+    suspects = [job(offset=n, priority=P1, deadline=FAR + timedelta(hours=n)) for n in (1, 2)]
+    table.vanished = {entry.name: 2 for entry in suspects}
+    table.take(routine)
+    table.take(healthy, *suspects)
+    order = [healthy, *suspects]
+    for entry in order:  # each ends before the next one begins
+        assert [name for name in table.desk.begun_tasks if name.task_id != routine.task.task_id] == [
+            BegunTask(*entry.name, table.vanished.get(entry.name, 0))
+        ]
+        table.ended(entry)
+    assert table.begun()[-1] == routine.task.task_id
 
 
 def test_what_three_workers_vanished_over_is_given_up_with_a_result() -> None:

@@ -69,9 +69,10 @@ def deaths(*beats: NodeHeartbeat, node: str = "node-1", life: int = 9, after_s: 
     nodes = Nodes()
     for entry in beats:
         nodes.hear(entry.node, entry)
-    now = START + timedelta(seconds=after_s)
-    assert nodes.vanished(("t", 2), node, START + timedelta(seconds=life), now) == 0
-    return nodes.vanished(("t", 1), node, START + timedelta(seconds=life), now)
+    for seconds in range(10, int(after_s) + 1, 10):  # all that time somebody else is heard
+        nodes.hear("node-9", dataclasses.replace(beat("node-9"), occurred_at=START + timedelta(seconds=seconds)))
+    assert nodes.vanished(("t", 2), node, START + timedelta(seconds=life)) == 0
+    return nodes.vanished(("t", 1), node, START + timedelta(seconds=life))
 
 
 def test_a_worker_that_begins_anew_has_vanished_over_what_it_worked_on() -> None:
@@ -83,15 +84,42 @@ def test_a_worker_that_begins_anew_has_vanished_over_what_it_worked_on() -> None
 
 
 def test_a_worker_that_is_silent_for_long_has_vanished_and_one_that_took_its_task_back_has_not() -> None:
-    assert deaths(works("node-2", 0), works("node-3", 0), after_s=SILENT_S + 1) == 2
+    assert deaths(works("node-2", 0), works("node-3", 0), after_s=SILENT_S + 20) == 2
     took_back = dataclasses.replace(works("node-2", 0), begun=(), state=NodeState.DRAINING)
-    assert deaths(works("node-2", 0), took_back, after_s=SILENT_S + 1) == 0
-    assert deaths(works("node-1", 9), after_s=SILENT_S + 1) == 0  # these are our own words
+    assert deaths(works("node-2", 0), took_back, after_s=SILENT_S + 20) == 0
+    assert deaths(works("node-1", 9), after_s=SILENT_S + 20) == 0  # these are our own words
 
 
 def test_late_words_of_a_former_life_change_nothing() -> None:
     newer = dataclasses.replace(works("node-2", 5), begun=())
-    assert deaths(newer, works("node-2", 0), after_s=SILENT_S + 9) == 0
+    assert deaths(newer, works("node-2", 0), after_s=SILENT_S + 20) == 0
+
+
+def test_who_was_fenced_off_and_says_late_that_it_works_on_nothing_has_not_vanished() -> None:
+    goodbye = dataclasses.replace(works("node-2", 0), begun=())
+    assert deaths(works("node-2", 0), dataclasses.replace(works("node-2", 5), begun=()), goodbye) == 0
+
+
+def test_while_kafka_is_away_nobody_vanishes() -> None:
+    nodes = Nodes()
+    nodes.hear("node-2", works("node-2", 0))
+    nodes.hear("node-1", dataclasses.replace(beat("node-1"), occurred_at=START + timedelta(hours=1)))
+    assert nodes.vanished(("t", 1), "node-1", START) == 0
+
+
+def test_a_topic_that_is_heard_again_takes_no_word_back() -> None:
+    nodes = Nodes()
+    done = dataclasses.replace(works("node-1", 0), begun=(), occurred_at=START + timedelta(seconds=5))
+    for entry in (works("node-1", 0), done, works("node-1", 0)):
+        nodes.hear("node-1", entry)
+    assert nodes.vanished(("t", 1), "node-1", START + timedelta(seconds=9)) == 0
+
+
+def test_what_was_beside_others_in_the_last_life_is_not_given_up() -> None:
+    both = (BegunTask("t", 1, 2), BegunTask("u", 1, 2))
+    assert deaths(dataclasses.replace(works("node-1", 0), begun=both)) == 2
+    lives = [works(f"node-{number}", 0) for number in (2, 3, 4, 5)]  # none of them heard of the others
+    assert deaths(*lives, after_s=SILENT_S + 20) == 2
 
 
 def test_it_goes_to_a_partition_of_its_class_that_such_a_node_has() -> None:
