@@ -230,9 +230,6 @@ class WorkerSettings(Block):
         description="emergency-first: one other task at a time; emergency-only: P1 and nothing else",
     )
     prefetch: int = Field(default=4, ge=1, description="tasks of a class under way at once; P1 is never kept back")
-    routine_nice: int = Field(
-        default=10, ge=0, le=19, description="how far threads of what is no emergency give way to other processes"
-    )
     start_timeout_s: float = Field(default=600.0, gt=0, description="longest time to load and validate the models")
     step_timeout_s: float = Field(default=600.0, gt=0, description="longest step of a computation")
     step_timeouts_s: dict[str, float] = Field(default={}, description="the same by name of the model, as JSON")

@@ -32,15 +32,12 @@ class Limits:
         No further task is begun while those in work hold more.
     threads
         Threads by place; one of each is kept for emergencies where there are several.
-    nice
-        How far the others give way (:func:`streams.worker.child.niceness.give_way`).
     """
 
     tasks: int = 8
     held_bytes: int = 4 << 30
     network: int = 5
     hands: int = 3
-    nice: int = 0
 
     def threads(self, place: Place) -> int:
         """Threads that do steps of this kind."""
@@ -81,31 +78,11 @@ def _keeps_free(entry: Held, now: float) -> bool:
     return entry.emergency and (entry.place not in _WAITING or now - entry.moved_at < KEPT_FREE_S)
 
 
-def next_for_thread(
-    held: Sequence[Held], place: Place, limits: Limits, now: float, kept: bool | None = None
-) -> Held | None:
-    """Task whose next step a free thread of this kind does.
-
-    Parameters
-    ----------
-    held
-        All in work.
-    place
-        Kind of the thread.
-    limits
-        How much may be in work.
-    now
-        Monotonic seconds.
-    kept
-        Whether this thread is the one that is kept for emergencies; the others leave the first emergency to it,
-        because they give way to other processes. ``None``: no thread is.
-    """
-    here = [entry for entry in held if entry.running and entry.place is place]
-    free = len(here) < limits.threads(place) - (1 if limits.threads(place) > 1 else 0) and not kept
-    left = kept is False and not any(entry.emergency for entry in here)
+def next_for_thread(held: Sequence[Held], place: Place, limits: Limits, now: float) -> Held | None:
+    """Task whose next step a free thread of this kind does."""
+    busy = sum(1 for entry in held if entry.running and entry.place is place)
+    free = busy < limits.threads(place) - (1 if limits.threads(place) > 1 else 0)
     for entry in allowed(held, now):
-        if entry.emergency and left:
-            continue
         if entry.place is place and (
             entry.emergency or (free and (entry.begun or _has_room(entry, held, limits)))
         ):

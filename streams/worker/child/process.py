@@ -141,23 +141,14 @@ def _work(setup: Setup, voice: Voice, incoming: Incoming) -> None:
         ),
     )
     tasks = Tasks(models, ClaimCheck(setup.worker.fetch_timeout_s), setup.node, system_clock)
-    limits = Limits(max(setup.worker.prefetch, Limits.tasks), nice=setup.worker.routine_nice)
-    scheduler.append(Scheduler(tasks.steps, tasks.unexpected, voice.say, limits))
+    scheduler.append(
+        Scheduler(tasks.steps, tasks.unexpected, voice.say, Limits(max(setup.worker.prefetch, Limits.tasks)))
+    )
     voice.say(loaded(models))
     incoming.goes_to(scheduler[0])
     scheduler[0].start_threads()
-    threading.Thread(target=_routine, args=(scheduler[0],), name="engine", daemon=True).start()
     threading.Thread(target=_watch, args=(models, voice), name="repository", daemon=True).start()
-    scheduler[0].compute(emergencies=True)
-
-
-def _routine(scheduler: Scheduler) -> None:
-    """Serve the engine for what is no emergency; without that, this process is of no use."""
-    try:
-        scheduler.compute(emergencies=False)
-    except Exception:
-        log.exception("computing process stopped by an error that nobody expected")
-        os._exit(EXIT_FAILURE)
+    scheduler[0].compute()
 
 
 def loaded(models: Models) -> Loaded:

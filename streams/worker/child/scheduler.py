@@ -1,9 +1,8 @@
 """Tasks in work, their steps done by threads and the engine → messages to the parent.
 
-Any thread may call. The engine belongs to the threads in :meth:`Scheduler.compute`, one at a time; network and
-arithmetic go on beside it. Threads for what is no emergency give way to the other processes of the machine.
-Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of every
-other one exactly one ``Ended`` or ``Unreachable`` is the last that is said. What goes on after the answer
+Any thread may call. The engine belongs to the thread in :meth:`Scheduler.compute`; network and arithmetic go on
+beside it. Guarantee: of a task that was abandoned nothing is said after :meth:`Scheduler.abandon` returned, and of
+every other one exactly one ``Ended`` or ``Unreachable`` is the last that is said. What goes on after the answer
 (``Aside``) is given up as soon as there is other work.
 """
 
@@ -23,7 +22,6 @@ from streams.worker.answers import Answer
 from streams.worker.child import choice
 from streams.worker.child.batches import Batches
 from streams.worker.child.held import Held, Place, StepsOf, expected_bytes
-from streams.worker.child.niceness import give_way
 from streams.worker.child.steps import Compute, Request, Told, Transfer, Wait
 from streams.worker.protocol import Aside, Begin, Computing, Ended, FromChild, Moved, Name, Unreachable
 
@@ -73,7 +71,6 @@ class Scheduler:
         self._lock = threading.Lock()
         self._changed = {place: threading.Condition(self._lock) for place in _PLACES}
         self._closed = False
-        self._engine_taken = False
         self._computing: tuple[str, float] | None = None
         self._named: tuple[Name, ...] = ()
 
@@ -115,10 +112,10 @@ class Scheduler:
 
     def start_threads(self) -> list[threading.Thread]:
         """Start what does the steps beside the engine."""
+        places = [Place.NETWORK] * self._limits.network + [Place.HAND] * self._limits.hands
         threads = [
-            threading.Thread(target=self._serve, args=(place, index), name=f"{place.value}-{index}", daemon=True)
-            for place in (Place.NETWORK, Place.HAND)
-            for index in range(self._limits.threads(place))
+            threading.Thread(target=self._serve, args=(place,), name=f"{place.value}-{index}", daemon=True)
+            for index, place in enumerate(places)
         ]
         for thread in threads:
             thread.start()
@@ -136,18 +133,9 @@ class Scheduler:
             return ()
         return (f"model {computing[0]} has computed one step for more than {STUCK_S:.0f} s",)
 
-    def compute(self, *, emergencies: bool) -> None:
-        """Serve the engine until :meth:`close`, in the calling thread.
-
-        Parameters
-        ----------
-        emergencies
-            Whether for these alone, or for all else alone in a thread that gives way. The engine does one step at
-            a time, whoever serves it.
-        """
-        if not emergencies:
-            give_way(self._limits.nice)
-        while batch := self._next_batch(emergencies=emergencies):
+    def compute(self) -> None:
+        """Serve the engine until :meth:`close`, in the calling thread."""
+        while batch := self._next_batch():
             model = batch[0].request.model if batch[0].request else None
             if model is None:  # pragma: no cover - only requests are handed to the engine
                 continue
@@ -159,14 +147,13 @@ class Scheduler:
                     held.request = None
                     held.reply = reply
                     self._put_down(held, Place.HAND)
-                self._engine_taken = False
 
-    def _next_batch(self, *, emergencies: bool) -> list[Held]:
+    def _next_batch(self) -> list[Held]:
         with self._lock:
             while not self._closed:
                 now = self._clock()
-                first = None if self._engine_taken else choice.first_for_engine(self._work, now)
-                if first is not None and first.request is not None and first.emergency is emergencies:
+                first = choice.first_for_engine(self._work, now)
+                if first is not None and first.request is not None:
                     most = self._batches.most_rows(first.request.model)
                     batch = choice.next_batch(self._work, most, now)
                     wait_s = choice.worth_waiting_s(self._work, batch, most, now)
@@ -175,34 +162,28 @@ class Scheduler:
                         continue
                     for held in batch:
                         held.running = True
-                    self._engine_taken = True
                     self._say_computing()
                     return batch
                 self._changed[Place.ENGINE].wait(choice.frees_at(self._work, now))
             return []
 
-    def _serve(self, place: Place, index: int) -> None:
-        kept = index == 0 if self._limits.threads(place) > 1 else None
-        if kept is False:
-            give_way(self._limits.nice)
-        while (held := self._next(place, kept)) is not None:
-            self._advance(held, kept)
+    def _serve(self, place: Place) -> None:
+        while (held := self._next(place)) is not None:
+            self._advance(held)
 
-    def _next(self, place: Place, kept: bool | None) -> Held | None:
+    def _next(self, place: Place) -> Held | None:
         with self._lock:
             while not self._closed:
                 now = self._clock()
-                held = choice.next_for_thread(self._work, place, self._limits, now, kept)
+                held = choice.next_for_thread(self._work, place, self._limits, now)
                 if held is not None:
                     held.running = held.begun = True
                     self._say_computing()
-                    if kept:  # from now on the others may help with further emergencies
-                        self._changed[place].notify_all()
                     return held
                 self._changed[place].wait(choice.frees_at(self._work, now))
             return None
 
-    def _advance(self, held: Held, kept: bool | None) -> None:
+    def _advance(self, held: Held) -> None:
         """Let a generator go on until somebody else has to do its next step."""
         place = held.place
         while True:
@@ -229,7 +210,7 @@ class Scheduler:
                 else:
                     following = self._wants(held, step)
                 # after each step somebody more urgent may be waiting for this thread
-                if held.abandoned or following is not place or self._closed or self._displaced(held, kept):
+                if held.abandoned or following is not place or self._closed or self._displaced(held):
                     return self._put_down(held, following)
 
     def _answer(self, held: Held, answer: Answer) -> None:
@@ -268,9 +249,9 @@ class Scheduler:
             self._named = names
             self._say(Computing(names))
 
-    def _displaced(self, held: Held, kept: bool | None) -> bool:
+    def _displaced(self, held: Held) -> bool:
         held.running = False
-        best = choice.next_for_thread(self._work, held.place, self._limits, self._clock(), kept)
+        best = choice.next_for_thread(self._work, held.place, self._limits, self._clock())
         held.running = True
         return best is not held
 

@@ -76,16 +76,6 @@ def test_one_thread_of_each_kind_is_kept_for_emergencies() -> None:
     assert next_for_thread([*busy[1:], waiting], NETWORK, LIMITS, 0) is waiting
 
 
-def test_the_first_emergency_is_left_to_the_thread_that_gives_way_to_nobody() -> None:
-    urgent, further, routine = held(1, P1), held(2, P1), held(3, P3)
-    assert next_for_thread([routine, urgent], NETWORK, LIMITS, 0, kept=False) is None
-    assert next_for_thread([routine, urgent], NETWORK, LIMITS, 0, kept=True) is urgent
-    urgent.running = True
-    assert next_for_thread([routine, urgent, further], NETWORK, LIMITS, 0, kept=False) is further
-    assert next_for_thread([routine], NETWORK, LIMITS, 0, kept=True) is None
-    assert next_for_thread([routine], NETWORK, LIMITS, 0, kept=False) is routine
-
-
 def test_what_is_prefetched_is_bounded_and_lower_classes_never_stand_in_the_way() -> None:
     begun = [ready(number, P3) for number in range(3)]
     few = Limits(tasks=3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Generator
-from functools import partial
 from queue import Queue
 from typing import Any, TypeVar
 
@@ -92,10 +91,8 @@ class Work:
         self.said: Queue[FromChild] = Queue()
         self.scheduler = Scheduler(steps_of, self._unexpected, self.said.put, limits)
         self.threads = self.scheduler.start_threads()
-        for emergencies in (True, False):
-            serve = partial(self.scheduler.compute, emergencies=emergencies)
-            self.threads.append(threading.Thread(target=serve, daemon=True))
-            self.threads[-1].start()
+        self.threads.append(threading.Thread(target=self.scheduler.compute, daemon=True))
+        self.threads[-1].start()
 
     @staticmethod
     def _unexpected(_: InferenceTask, error: Exception) -> Answer:
