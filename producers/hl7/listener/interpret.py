@@ -225,12 +225,14 @@ class _Seen:
     def get(self, key: str) -> ClinicalContext | None:
         return self._changed[key] if key in self._changed else self._known.get(key)
 
-    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
-        for key, order in self._known.orders_of(patient_key):
+    def orders_of(self, patient_key: str, accession: str | None = None) -> Iterable[tuple[str, ClinicalContext]]:
+        for key, order in self._known.orders_of(patient_key, accession):
             if key not in self._changed:
                 yield key, order
         for key, changed in self._changed.items():
-            if changed is not None and changed.accession_number and changed.patient_key == patient_key:
+            if changed is None or not changed.accession_number or changed.patient_key != patient_key:
+                continue
+            if accession in (None, changed.accession_number):
                 yield key, changed
 
 

@@ -21,7 +21,7 @@ REMEMBERED = 200_000
 class _Entry:
     value: bytes
     patient_key: str
-    is_order: bool
+    accession: str | None
 
 
 class KnownContexts:
@@ -39,7 +39,8 @@ class KnownContexts:
         self._codec = codec
         self._remembered = remembered
         self._entries: dict[str, _Entry] = {}
-        self._orders: dict[str, set[str]] = defaultdict(set)
+        #: Keys of the orders of a patient, and of those with one accession number.
+        self._orders: dict[tuple[str, str | None], set[str]] = defaultdict(set)
         self._seen: OrderedDict[str, None] = OrderedDict()
         #: Writes of ours that have not come back, oldest first; ``None`` for a tombstone.
         self._own: dict[str, deque[str | None]] = {}
@@ -53,9 +54,9 @@ class KnownContexts:
         entry = self._entries.get(key)
         return None if entry is None else self._decoded(entry)
 
-    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
-        """Orders of a patient, by key."""
-        for key in sorted(self._orders.get(patient_key, ())):
+    def orders_of(self, patient_key: str, accession: str | None = None) -> Iterable[tuple[str, ClinicalContext]]:
+        """Orders of a patient, all or those with an accession number, by key."""
+        for key in sorted(self._orders.get((patient_key, accession), ())):
             context = self.get(key)
             if context is not None:
                 yield key, context
@@ -114,19 +115,19 @@ class KnownContexts:
     def _entry(self, context: ClinicalContext | None) -> _Entry | None:
         if context is None:
             return None
-        return _Entry(self._codec.encode(context), context.patient_key, context.accession_number is not None)
+        return _Entry(self._codec.encode(context), context.patient_key, context.accession_number)
 
     def _put(self, key: str, entry: _Entry | None) -> None:
         before = self._entries.pop(key, None)
-        if before is not None and before.is_order:
-            orders = self._orders[before.patient_key]
+        for place in _places(before):
+            orders = self._orders[place]
             orders.discard(key)
             if not orders:
-                del self._orders[before.patient_key]
+                del self._orders[place]
         if entry is not None:
             self._entries[key] = entry
-            if entry.is_order:
-                self._orders[entry.patient_key].add(key)
+        for place in _places(entry):
+            self._orders[place].add(key)
 
     def _remember(self, event_id: str) -> None:
         self._seen[event_id] = None
@@ -138,3 +139,10 @@ class KnownContexts:
         if not isinstance(context, ClinicalContext):
             raise TypeError("clinical.context holds another record")
         return context
+
+
+def _places(entry: _Entry | None) -> tuple[tuple[str, str | None], ...]:
+    """Where an order is found again: among all of its patient, and among those with its accession number."""
+    if entry is None or entry.accession is None:
+        return ()
+    return (entry.patient_key, None), (entry.patient_key, entry.accession)

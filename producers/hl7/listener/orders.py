@@ -50,8 +50,8 @@ class Known(Protocol):
         """Newest context of a key."""
         ...
 
-    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
-        """Orders of a patient, by key."""
+    def orders_of(self, patient_key: str, accession: str | None = None) -> Iterable[tuple[str, ClinicalContext]]:
+        """Orders of a patient, all or those with an accession number, by key."""
         ...
 
 
@@ -109,9 +109,8 @@ def _standing_key(new: str, accession: str, issuer: str | None, patient_key: str
         return new
     standing = [
         key
-        for key, order in known.orders_of(patient_key)
-        if order.accession_number == accession
-        and (key == accession or (order.accession_issuer is None) != (issuer is None))
+        for key, order in known.orders_of(patient_key, accession)
+        if key == accession or (order.accession_issuer is None) != (issuer is None)
     ]
     return standing[0] if len(standing) == 1 else new
 

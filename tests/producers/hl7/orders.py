@@ -103,11 +103,12 @@ class Table:
     def get(self, name: str) -> ClinicalContext | None:
         return self.contexts.get(name)
 
-    def orders_of(self, patient_key: str) -> Iterable[tuple[str, ClinicalContext]]:
+    def orders_of(self, patient_key: str, accession: str | None = None) -> Iterable[tuple[str, ClinicalContext]]:
         return [
             (name, context)
             for name, context in sorted(self.contexts.items())
             if context.patient_key == patient_key and context.accession_number is not None
+            if accession in (None, context.accession_number)
         ]
 
     def take(self, payload: bytes, source: Source = KYIV) -> list[Write]:

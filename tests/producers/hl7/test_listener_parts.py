@@ -89,6 +89,8 @@ def test_what_is_staged_counts_at_once_and_is_taken_back() -> None:
     table.stage([("A1", second), ("A2", replace(FIRST, event_id="e3", accession_number="A2"))])
     assert table.get("A1") == second
     assert [name for name, _ in table.orders_of("k1")] == ["A1", "A2"]
+    assert [name for name, _ in table.orders_of("k1", "A2")] == ["A2"]
+    assert list(table.orders_of("k2", "A2")) == []
     assert table.has_seen("e2")
     table.failed()
     assert table.get("A1") == FIRST
