@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from engines.repository import RELEASED
@@ -31,22 +32,45 @@ dynamic_batching {{ preferred_batch_size: [ 4, 8 ] }}
 
 def add_small_network(root: Path) -> Path:
     """Write the model into a repository; its graph file is returned."""
-    folder = root / NAME
-    own = folder / "1"
-    case = own / "validation" / "noise"
-    case.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(_CONFIG, encoding="utf-8")
+    from engines.onnx import OnnxEngine
+
+    file = add_made(root, NAME, _CONFIG, {"layout": "NCXYZ"}, _graph())
+    noise = np.random.default_rng(8).random((1, 1, GRID, GRID, GRID), np.float32)
+    add_case(file, "noise", noise, OnnxEngine(file, threads=1).infer({"in": noise})["out"], tolerance=1e-4)
+    return file
+
+
+def add_made(root: Path, name: str, config: str, changes: dict[str, Any], content: bytes) -> Path:
+    """Write a model whose metadata is that of the brain model but for some of its input; its graph file."""
+    folder, own = root / name, root / name / "1"
+    own.mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(config, encoding="utf-8")
     metadata = json.loads((_BRAIN / "metadata.json").read_text(encoding="utf-8"))
-    metadata["input"]["layout"] = "NCXYZ"
+    metadata["input"] |= changes
     metadata["limitations"] = "Made for benchmarks."
     (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     file = own / "model.onnx"
-    file.write_bytes(_graph())
+    file.write_bytes(content)
     info = json.loads((_BRAIN / "model_info.json").read_text(encoding="utf-8"))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    (own / "model_info.json").write_text(json.dumps(info | {"name": NAME, "sha256": digest}), encoding="utf-8")
-    _validation(case, file)
+    info |= {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+    (own / "model_info.json").write_text(json.dumps(info), encoding="utf-8")
     return file
+
+
+def add_case(
+    file: Path, name: str, given: NDArray[np.float32], out: NDArray[np.float32], *, tolerance: float
+) -> None:
+    """Write what a model must answer before it serves."""
+    case = file.parent / "validation" / name
+    case.mkdir(parents=True)
+    np.savez(case / "inputs.npz", **{"in": given})
+    np.savez(case / "expected.npz", out=out)
+    record = {
+        "arrays": "inputs.npz",
+        "expected_arrays": [{"output": "out", "file": "expected.npz", "tolerance": tolerance}],
+        "expected_counts": [{"output": "out", "threshold": 9.0, "count": 0, "relative_tolerance": 0}],
+    }
+    (case / "case.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def add_released(root: Path, name: str) -> None:
@@ -79,18 +103,3 @@ def _graph() -> bytes:
         graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10
     ).SerializeToString()
     return content
-
-
-def _validation(case: Path, file: Path) -> None:
-    from engines.onnx import OnnxEngine
-
-    noise = np.random.default_rng(8).random((1, 1, GRID, GRID, GRID), np.float32)
-    out = OnnxEngine(file, threads=1).infer({"in": noise})["out"]
-    np.savez(case / "inputs.npz", **{"in": noise})
-    np.savez(case / "expected.npz", out=out)
-    record = {
-        "arrays": "inputs.npz",
-        "expected_arrays": [{"output": "out", "file": "expected.npz", "tolerance": 1e-4}],
-        "expected_counts": [{"output": "out", "threshold": 9.0, "count": 0, "relative_tolerance": 0}],
-    }
-    (case / "case.json").write_text(json.dumps(record), encoding="utf-8")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import TensorProto, helper
 
-from engines.repository import RELEASED
+from benchmarks.small_network import add_case, add_made
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,6 @@ class Windows:
 #: A study of 64 × 64 × 8 voxels has four windows, one of 256 × 256 × 160 sixteen.
 SMALL: Final = Windows("windows", (32, 32, 8))
 LARGE: Final = Windows("large-windows", (128, 128, 40))
-_BRAIN: Final = RELEASED / "mri-brain-segmentation"
 _CONFIG: Final = """name: "{name}"
 platform: "onnxruntime_onnx"
 max_batch_size: 0
@@ -42,28 +39,11 @@ output [ {{ name: "out" data_type: TYPE_FP32 dims: {dims} }} ]
 
 def add_windows_model(root: Path, model: Windows) -> None:
     """Write the model into a repository."""
-    folder, own = root / model.name, root / model.name / "1"
-    case = own / "validation" / "ramp"
-    case.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(_CONFIG.format(name=model.name, dims=model.dims), encoding="utf-8")
-    metadata = json.loads((_BRAIN / "metadata.json").read_text(encoding="utf-8"))
-    metadata["input"] |= {"resampling": "none", "tiles": {"overlap": 0, "weighting": "constant"}}
-    metadata["limitations"] = "Made for benchmarks."
-    (folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
-    content = _graph(model)
-    (own / "model.onnx").write_bytes(content)
-    info = json.loads((_BRAIN / "model_info.json").read_text(encoding="utf-8"))
-    info |= {"name": model.name, "sha256": hashlib.sha256(content).hexdigest()}
-    (own / "model_info.json").write_text(json.dumps(info), encoding="utf-8")
+    config = _CONFIG.format(name=model.name, dims=model.dims)
+    tiles = {"overlap": 0, "weighting": "constant"}
+    file = add_made(root, model.name, config, {"resampling": "none", "tiles": tiles}, _graph(model))
     ramp = np.linspace(0, 1, math.prod(model.dims), dtype=np.float32).reshape(model.dims)
-    np.savez(case / "inputs.npz", **{"in": ramp})
-    np.savez(case / "expected.npz", out=ramp / 2)
-    record = {
-        "arrays": "inputs.npz",
-        "expected_arrays": [{"output": "out", "file": "expected.npz", "tolerance": 1e-5}],
-        "expected_counts": [{"output": "out", "threshold": 9.0, "count": 0, "relative_tolerance": 0}],
-    }
-    (case / "case.json").write_text(json.dumps(record), encoding="utf-8")
+    add_case(file, "ramp", ramp, ramp * np.float32(0.5), tolerance=1e-5)
 
 
 def _graph(model: Windows) -> bytes:

@@ -147,6 +147,7 @@ def frames_of(images: Sequence[Dataset], maximum: int) -> list[Frame]:
     """
     found: list[Frame] = []
     seen: set[str] = set()
+    series = images[0].get("SeriesInstanceUID") if images else None
     for image in images:
         frame = Frame(image)
         if not frame.header("SOPInstanceUID"):
@@ -154,7 +155,7 @@ def frames_of(images: Sequence[Dataset], maximum: int) -> list[Frame]:
         for keyword in ("Rows", "Columns", "SamplesPerPixel"):
             if keyword != "SamplesPerPixel" or keyword in image:
                 _check_count(frame, keyword)
-        if frame.header("SeriesInstanceUID") != images[0].get("SeriesInstanceUID"):
+        if frame.header("SeriesInstanceUID") != series:
             raise InvalidInput(f"{frame.name} belongs to another series: send one series at a time")
         if frame.sop_instance_uid in seen:
             raise InvalidInput(f"{frame.name} is there twice: send every image once")

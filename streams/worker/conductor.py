@@ -147,9 +147,8 @@ class Conductor:
     def turn(self, intake: Intake) -> None:
         """Hear, begin, write, read."""
         now, heard_all = self._clock(), self._heard_all()
-        self._hear(
-            now
-        )  # also what was read until all was: asked the other way round, a last command could be late
+        # also what was read until all was: asked the other way round, a last command could be late
+        self._hear(now)
         if heard_all and self._works and not self._draining:
             self._desk.dispatch(now)
         if now.monotonic >= self._look_at:
