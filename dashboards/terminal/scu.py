@@ -83,6 +83,8 @@ def association(files: Sequence[DicomFile], target: Target) -> Iterator[Any]:
     """Association that offers what the files need; released at the end of the block."""
     from pynetdicom import AE, _config
 
+    from producers.dimse.receiving import receive_all
+
     # the file's own bytes, not pydicom's idea of them
     _config.STORE_SEND_CHUNKED_DATASET = True
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
@@ -96,6 +98,7 @@ def association(files: Sequence[DicomFile], target: Target) -> Iterator[Any]:
     try:
         if not established.is_established:
             raise _refusal(established, target)
+        receive_all(established)
         yield established
     finally:
         if established.is_established:

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import queue
 import select
 import ssl
 import sys
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY, socket
-from typing import Any, Final
+from typing import Final
 
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -28,9 +26,6 @@ from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocke
 from producers.dimse.acknowledgement import acknowledge_at_once
 
 _TIMEOUT_S: Final = 120.0
-_LOOK_EVERY_S: Final = 0.5
-#: Idle, and waiting for the transport to close (PS3.8 9.2.1).
-_OVER: Final = frozenset({"Sta1", "Sta13"})
 
 
 class Connection(AssociationSocket):
@@ -135,27 +130,3 @@ class Requestor(AE):
         assoc.dul.daemon = True
         connection.tls_args = tls_args
         return connection
-
-
-def notice_end(association: Association) -> None:
-    """Make an association that waits for a message look every half second whether the connection still is.
-
-    pynetdicom leaves one note when it ends, which its own reactor takes when it comes between two operations; who
-    asks then would wait for the whole time limit.
-    """
-    dimse = association.dimse
-    take = dimse.get_msg
-
-    def get_msg(block: bool = False) -> Any:
-        limit = dimse.dimse_timeout
-        deadline = None if limit is None else time.monotonic() + limit
-        while block and dimse.msg_queue.empty() and (deadline is None or time.monotonic() < deadline):
-            is_over = association.dul.state_machine.current_state in _OVER or not association.dul.is_alive()
-            try:
-                return dimse.msg_queue.get(timeout=_LOOK_EVERY_S)
-            except queue.Empty:
-                if is_over:
-                    return None, None
-        return take(block=False)
-
-    dimse.get_msg = get_msg  # type: ignore[method-assign] # the only place where the wait can be divided

@@ -18,10 +18,11 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 
-from producers.dimse.connection import Connection, Requestor, notice_end
+from producers.dimse.connection import Connection, Requestor
 from producers.dimse.outbound import Delivery, Outbound
 from producers.dimse.peers import Peer
 from producers.dimse.proposals import Context
+from producers.dimse.receiving import receive_all
 from producers.dimse.refusal import PEERS_ENTRY, rejection
 from producers.dimse.silence import silence
 from producers.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -144,7 +145,7 @@ def associated(
     try:
         if not association.is_established:
             raise _refusal(association, peer, ae_title, timeouts, entry)
-        notice_end(association)
+        receive_all(association)
         outbound = Outbound(association, peer.ae_title, timeouts.response_s)
         yield outbound
         _release(association)

@@ -206,7 +206,8 @@ class Poller:
             self._observed.brought(brought.fetched)
             self._source_reach.found()
             self._gateway_reach.found()
-            if brought.fetched:
+            # whoever read that it was set aside reads that it is there
+            if brought.fetched or job.attempts:
                 log.info("study brought", extra=_about(job, instances=brought.held, fetched=brought.fetched))
         self._observed.standing(self._ledger.standing(), self._clock())
 

@@ -7,6 +7,8 @@ import time
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
+from producers.dimse.receiving import receive_all
+
 
 def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -> float | None:
     """Send one study over one association.
@@ -23,6 +25,7 @@ def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -
     association = modality.associate(host, port, ae_title="SCANSTREAM")
     if not association.is_established:
         return None
+    receive_all(association)
     answered: float | None = None
     try:
         for image in study:

@@ -11,6 +11,7 @@ import pytest
 from pynetdicom import AE
 
 from producers.dimse.procedure_step import SOP_CLASS
+from producers.dimse.receiving import receive_all
 from schemas.events import HintKind, ReadyReason, StudyReady
 from schemas.topics import Topic
 from streams.rules_file import DEFAULT_FILE
@@ -70,6 +71,7 @@ def test_a_completed_step_makes_the_study_ready_before_its_quiet_period(kafka: s
         entity = AE("MODALITY")
         entity.add_requested_context(SOP_CLASS)
         steps = entity.associate("127.0.0.1", running.dimse)
+        receive_all(steps)
         made = images(12)
         study, step = str(made[0].StudyInstanceUID), new_uid()
         assert create(steps, begun(study), step) == 0

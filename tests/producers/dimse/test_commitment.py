@@ -18,6 +18,7 @@ from pynetdicom import AE, evt
 from producers.dimse import commitment_reports
 from producers.dimse.commitment import WELL_KNOWN_INSTANCE
 from producers.dimse.commitment_reports import pause_s
+from producers.dimse.receiving import receive_all
 from producers.dimse.rights import STORAGE_COMMITMENT
 from producers.store import commitments
 from schemas.events import HintKind
@@ -54,6 +55,7 @@ class Scu:
         entity.add_requested_context(MR, EXPLICIT)
         association = entity.associate("127.0.0.1", port, evt_handlers=self.handlers)
         assert association.is_established
+        receive_all(association)
         return association
 
     @contextmanager

@@ -234,6 +234,35 @@ def test_a_connection_that_ends_between_two_operations_is_noticed_at_once() -> N
         assert time.monotonic() < began + 30
 
 
+class Late(threading.Event):
+    """Lets the reactor of pynetdicom go on a moment after it was told to: a machine that has much to do."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        released = super().wait(timeout)
+        time.sleep(0.05)
+        return released
+
+
+def test_no_response_is_lost_to_a_reactor_that_pauses_late() -> None:
+    """It takes one message more after the operation began, and drops what is no request (pynetdicom 875)."""
+
+    def ten(_: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        for number in range(10):
+            found = study_query()
+            found.StudyID = str(number)
+            yield 0xFF00, found
+
+    with association([(evt.EVT_C_FIND, ten)], Proposal([Context(STUDY_ROOT_FIND, FALLBACKS)])) as opened:
+        opened._association._reactor_checkpoint = late = Late()
+        late.set()
+        for _ in range(3):
+            numbers = []
+            for match in opened.find(study_query(), STUDY_ROOT_FIND):
+                time.sleep(0.02)
+                numbers.append(int(match.StudyID))
+            assert numbers == list(range(10))
+
+
 def matches(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
     """Results without end, until the peer cancels; pynetdicom hears of that only when all are on their way."""
     number, deadline = 0, time.monotonic() + 60

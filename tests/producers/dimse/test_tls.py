@@ -15,6 +15,7 @@ from producers.dimse.message import encode_command
 from producers.dimse.pdu import PduType
 from producers.dimse.peers import Peer
 from producers.dimse.proposals import FALLBACKS, Context
+from producers.dimse.receiving import receive_all
 from producers.dimse.requestor import Proposal, Timeouts, associated
 from producers.dimse.tls import TlsContext, TlsFiles, context
 from schemas.errors import ConfigurationError, DestinationUnavailable
@@ -106,6 +107,7 @@ def test_pynetdicom_associates_over_tls(listener: Listener, site: Site) -> None:
     entity.add_requested_context("1.2.840.10008.1.1")
     association = entity.associate("127.0.0.1", port, tls_args=(client_context(site.ca, site.scanner), "gateway"))
     assert association.is_established
+    receive_all(association)
     assert association.send_c_echo().Status == 0
     association.release()
 

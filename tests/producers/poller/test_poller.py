@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
@@ -102,4 +103,27 @@ async def test_a_study_that_lists_fewer_than_it_tells_of_is_not_taken_for_whole_
         brought = await bring(Source(), gateway, Job("1.2", 3, 2, False), None, limits, lambda count: None)
     assert (brought.held, len(caplog.records)) == (2, 1)
     assert (await bring(Source(), gateway, Job("1.2", 2, 0, False), None, limits, lambda count: None)).held == 2
+    await gateway.aclose()
+
+
+async def test_who_read_that_a_study_was_set_aside_reads_that_it_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when the attempt that failed had brought all that there is."""
+    gateway = Full()
+    with Ledger(tmp_path) as ledger:
+        sides = Sides(WebSource(kind="dicomweb", url="http://127.0.0.1:1"), Source(), gateway, ledger)
+        poller = Poller(sides, Observed(Telemetry(), "pacs"), clock=lambda: NOW)
+        await poller.poll()
+        job = ledger.next(NOW, (), urgent_only=False)
+        assert job is not None
+        ledger.set_aside(job, "it listed fewer than it told of", NOW)
+        with caplog.at_level(logging.INFO):
+            running = asyncio.create_task(poller.run())
+            async with asyncio.timeout(60):
+                while ledger.standing().aside:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    assert [record.message for record in caplog.records] == ["study brought"]
     await gateway.aclose()
