@@ -1,7 +1,7 @@
 """What was decided about a study, and what that asks of its tasks when an order says otherwise. Pure.
 
 A task only ever becomes more urgent. Each command is made once: what was commanded is kept in the changelog record
-of the study, which is written in the same transaction, and its id is made of what it says.
+of the study, which is written in the same transaction, and its id is made of what it says and why; what an order asks is told apart by when, too.
 
 A new revision withdraws what waits of the older ones and takes its place in the queue. Guarantee: that puts no
 answer off for ever, as an older task that has used up half of its time stays; so does an emergency's first.
@@ -108,8 +108,9 @@ def obey_order(
         kind, reason, after = CommandKind.RELEASE, "the order is no longer on hold", None
     else:
         return decided, ()
-    event = clinical.order_event or ""
-    commands = tuple(_command(study, task, kind, ACTOR_ORDER, reason, event, at) for task in decided.tasks)
+    # the same order may count again after another one, and who has obeyed a command does not obey it twice
+    because = f"{clinical.order_event or ''} {at.utc.isoformat()}"
+    commands = tuple(_command(study, task, kind, ACTOR_ORDER, reason, because, at) for task in decided.tasks)
     tasks = () if kind is CommandKind.CANCEL else decided.tasks
     return replace(decided, order_status=after, tasks=tasks), commands
 

@@ -165,6 +165,20 @@ def test_a_held_order_holds_its_tasks_until_it_is_released() -> None:
     assert sorted(told) == [(CommandKind.CANCEL, True), (CommandKind.HOLD, False)]
 
 
+def test_a_hold_that_comes_back_is_a_command_of_its_own() -> None:
+    """Workers obey a command once: the same id again would leave the task free."""
+    department = Department()
+    department.order("first", accession_number="A1", order_status="held")
+    department.give(0, *images(12))
+    (hold,) = commands(department.look(5.0))
+    department.order("second", accession_number="A1", order_status="active")
+    (release,) = commands(department.look(6.0))
+    department.order("second", accession_number="A1", order_status="cancelled")
+    (again,) = commands(department.look(7.0))
+    assert [hold.kind, release.kind, again.kind] == [CommandKind.HOLD, CommandKind.RELEASE, CommandKind.HOLD]
+    assert len({hold.event_id, release.event_id, again.event_id}) == 3
+
+
 def test_what_is_on_hold_stays_so_while_the_orders_cannot_be_read() -> None:
     here = Department()
     here.order(**STAT, order_status="held")
