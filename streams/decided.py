@@ -1,7 +1,8 @@
 """What was decided about a study, and what that asks of its tasks when an order says otherwise. Pure.
 
 A task only ever becomes more urgent. Each command is made once: what was commanded is kept in the changelog record
-of the study, which is written in the same transaction, and its id is made of what it says and why; what an order asks is told apart by when, too.
+of the study, which is written in the same transaction, and its id is made of what it says and why; what an order
+asks is told apart by when, too.
 
 A new revision withdraws what waits of the older ones and takes its place in the queue. Guarantee: that puts no
 answer off for ever, as an older task that has used up half of its time stays; so does an emergency's first.
