@@ -81,14 +81,15 @@ def batches(files: Sequence[DicomFile]) -> Iterator[list[DicomFile]]:
 @contextmanager
 def association(files: Sequence[DicomFile], target: Target) -> Iterator[Any]:
     """Association that offers what the files need; released at the end of the block."""
-    from pynetdicom import AE, _config
+    from pynetdicom import _config
 
+    from producers.dimse.connection import Requestor
     from producers.dimse.receiving import receive_all
 
     # the file's own bytes, not pydicom's idea of them
     _config.STORE_SEND_CHUNKED_DATASET = True
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    entity = AE(ae_title=target.calling_ae_title)
+    entity = Requestor(target.calling_ae_title, DIMSE_TIMEOUT_S)
     entity.acse_timeout = entity.network_timeout = DIMSE_TIMEOUT_S
     entity.connection_timeout = 5
     entity.dimse_timeout = DIMSE_TIMEOUT_S

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE
 
+from producers.dimse.connection import Requestor
 from producers.dimse.receiving import receive_all
 
 
@@ -19,7 +19,8 @@ def send(study: list[Dataset], host: str, port: int, calling: str = "TEST_MR") -
         Wall clock (seconds since the epoch) of the last successful C-STORE response, before the release;
         ``None`` when anything was not answered with success.
     """
-    modality = AE(ae_title=calling)
+    # pynetdicom's own entity leaves a socket open for each connection that is refused
+    modality = Requestor(calling, stall_s=15)
     modality.acse_timeout = modality.dimse_timeout = modality.network_timeout = 15
     modality.add_requested_context(study[0].SOPClassUID, study[0].file_meta.TransferSyntaxUID)
     association = modality.associate(host, port, ae_title="SCANSTREAM")
