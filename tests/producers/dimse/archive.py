@@ -18,6 +18,7 @@ from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import build_role
 
 from producers.dimse.extended import FIND_CLASSES, GET_CLASSES, MOVE_CLASSES
+from producers.dimse.receiving import receive_all
 from producers.store import PutKind, Received, Spool, split
 from schemas.events import Origin
 from tests.producers.listener import Listener
@@ -77,6 +78,7 @@ def scu(
         "127.0.0.1", port, ae_title="SCANSTREAM", ext_neg=negotiation, evt_handlers=list(handlers)
     )
     assert association.is_established
+    receive_all(association)
     try:
         yield association
     finally:

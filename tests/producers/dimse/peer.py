@@ -18,6 +18,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from producers.dimse.command import Command, CommandField, decode
 from producers.dimse.message import encode_command
 from producers.dimse.pdu import PduType, encode
+from producers.dimse.receiving import receive_all
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -132,6 +133,7 @@ def send_files(port: int, files: Sequence[Path], called: str = "SCANSTREAM") -> 
         entity.add_requested_context(*pair)
     association = entity.associate("127.0.0.1", port, ae_title=called)
     assert association.is_established
+    receive_all(association)
     statuses = [int(association.send_c_store(ds).Status) for ds in read]
     association.release()
     return statuses

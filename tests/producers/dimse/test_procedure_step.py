@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from producers.dimse.procedure_step import SOP_CLASS
+from producers.dimse.receiving import receive_all
 from producers.dimse.rights import INSTANCE_AVAILABILITY
 from schemas.events import HintKind
 from tests.producers.dimse.around import Department, department
@@ -35,6 +36,7 @@ def modality(scp: Department) -> Iterator[Any]:
         entity.add_requested_context(uid)
     association = entity.associate("127.0.0.1", scp.port)
     assert association.is_established
+    receive_all(association)
     yield association
     association.release()
 
@@ -137,6 +139,7 @@ def test_a_final_step_is_not_changed_any_more_also_after_a_restart(tmp_path: Pat
             entity = AE("MODALITY")
             entity.add_requested_context(SOP_CLASS)
             association: Any = entity.associate("127.0.0.1", scp.port)
+            receive_all(association)
             for uid, status in zip(uids, ("COMPLETED", "DISCONTINUED"), strict=True):
                 if run == 0:
                     assert create(association, begun(new_uid()), uid) == 0

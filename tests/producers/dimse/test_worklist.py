@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 
 from producers.dimse.identifier import Keys
+from producers.dimse.receiving import receive_all
 from producers.dimse.rights import MODALITY_WORKLIST
 from producers.dimse.worklist_query import SCHEDULED_STEP_SEQUENCE, matches, parse, steps_of
 from schemas.errors import InvalidMessage
@@ -110,6 +111,7 @@ def ask(port: int, data: Dataset) -> list[tuple[int, Dataset | None]]:
     entity.add_requested_context(MODALITY_WORKLIST)
     association = entity.associate("127.0.0.1", port)
     assert association.is_established
+    receive_all(association)
     answers = [(int(status.Status), found) for status, found in association.send_c_find(data, MODALITY_WORKLIST)]
     association.release()
     return answers
@@ -165,6 +167,7 @@ def test_a_query_is_cancelled(tmp_path: Path) -> None:
         entity = AE("MODALITY")
         entity.add_requested_context(MODALITY_WORKLIST)
         association = entity.associate("127.0.0.1", scp.port)
+        receive_all(association)
         statuses: list[int] = []
         for status, _ in association.send_c_find(query(), MODALITY_WORKLIST, msg_id=7):
             if not statuses:
