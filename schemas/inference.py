@@ -9,6 +9,7 @@ from schemas.topics import Priority
 from schemas.values import (
     BegunTask,
     ClassLoad,
+    Code,
     CommandKind,
     ModelState,
     NodeState,
@@ -91,6 +92,7 @@ class TaskCommand:
 
     ``actor`` is an account or process, never free text; ``priority``, its reason, ``rule_revision`` and
     ``deadline`` are those of an upgrade. With ``unless_begun`` a cancel lets go on what is computed already.
+    ``reason_codes`` say why in codes; ``contact_name`` and ``contact_uri`` are of staff whom to ask about it.
     """
 
     event_id: str
@@ -105,6 +107,9 @@ class TaskCommand:
     rule_revision: str | None = None
     deadline: datetime | None = None
     unless_begun: bool = False
+    reason_codes: tuple[Code, ...] = ()
+    contact_name: str | None = None
+    contact_uri: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from fastapi import Request, Response
 from pydicom import Dataset
 
 from dashboards.ups.model import Json
-from dashboards.ups.orders import WorkitemRefused, parsed
+from dashboards.ups.orders import WorkitemRefused, parsed, warning
 from producers.dicomweb import multipart
-from producers.dicomweb.media import DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, choose, parse_accept
+from producers.dicomweb.media import DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, choose
 from producers.dicomweb.native_xml import to_xml
+from producers.dicomweb.requests import accept_of
 from producers.dicomweb.retrieve import choose_data_set_form
 
 _FRESH: Final = {"cache-control": "no-cache"}
@@ -42,7 +43,7 @@ def check_acceptable(request: Request, *, one: bool) -> str:
     WorkitemRefused
         It likes none of those that there are.
     """
-    accepted = parse_accept(request.headers.get("accept"))
+    accepted = accept_of(request)
     chosen = choose(accepted, (DICOM_JSON, JSON, DICOM_XML)) if one else None
     chosen = chosen or choose_data_set_form(accepted)
     if chosen is None:
@@ -51,16 +52,18 @@ def check_acceptable(request: Request, *, one: bool) -> str:
     return chosen
 
 
-def answer(items: Sequence[Json], media_type: str, *, one: bool) -> Response:
-    """Data sets as a client likes them; none is 204."""
+def answer(items: Sequence[Json], media_type: str, *, one: bool, warnings: Sequence[str] = ()) -> Response:
+    """Data sets as a client likes them, with sentences for the Warning header field; none is 204."""
+    headers = warning(*warnings)
     if not items:
-        return Response(status_code=204)
+        return Response(status_code=204, headers=headers)
+    headers |= _FRESH
     if media_type != DICOM_XML:
-        return Response(orjson.dumps(items), media_type=DICOM_JSON, headers=_FRESH)
+        return Response(orjson.dumps(items), media_type=DICOM_JSON, headers=headers)
     if one:
-        return Response(to_xml(items[0]), media_type=DICOM_XML, headers=_FRESH)
+        return Response(to_xml(items[0]), media_type=DICOM_XML, headers=headers)
     boundary = uuid.uuid4().hex
     head = multipart.part_head(boundary, {"Content-Type": DICOM_XML})
     body = b"".join(head + to_xml(item) for item in items) + multipart.closing(boundary)
     kind = f'{MULTIPART_RELATED}; type="{DICOM_XML}"; boundary={boundary}'
-    return Response(body, media_type=kind, headers=_FRESH)
+    return Response(body, media_type=kind, headers=headers)

@@ -131,7 +131,8 @@ def _created(known: TaskView | None, event: InferenceTask) -> TaskView:
 def _told(task: TaskView, event: TaskCommand) -> TaskView:
     if event.unless_begun:  # a status says whether that came in time
         return task
-    said = Said(event.occurred_at, event.actor, event.reason)
+    contact = event.contact_name, event.contact_uri
+    said = Said(event.occurred_at, event.actor, event.reason, event.reason_codes, *contact)
     commanded_at = max(task.commanded_at or event.occurred_at, event.occurred_at)
     task = replace(task, updated_at=max(task.updated_at, event.occurred_at), commanded_at=commanded_at)
     match event.kind:

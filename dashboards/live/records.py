@@ -8,6 +8,7 @@ from datetime import datetime
 from dashboards.live.reviews import Place
 from schemas.events import (
     Artifact,
+    Code,
     DeliveryStatus,
     Finding,
     ModelIdentity,
@@ -83,11 +84,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """Somebody's word on a task, from a command: when, by whom, and why."""
+    """Somebody's word on a task, from a command: when, by whom, why, and whom to ask about it."""
 
     at: datetime
     actor: str
     reason: str | None
+    codes: tuple[Code, ...] = ()
+    contact_name: str | None = None
+    contact_uri: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dashboards.orders.once import Once, Output
 from dashboards.orders.order import Order, Refused
 from dashboards.orders.site import Site
 from schemas.errors import DestinationUnavailable, InvalidMessage
-from schemas.events import CommandKind, Event, StudyReady, TaskCommand
+from schemas.events import Code, CommandKind, Event, StudyReady, TaskCommand
 from schemas.ids import event_id
 from schemas.topics import TASK_TOPICS, Priority, Topic
 from streams.routing import queued
@@ -133,8 +133,14 @@ class Desk:
         actor: str,
         reason: str | None = None,
         priority: Priority | None = None,
+        *,
+        codes: tuple[Code, ...] = (),
+        contact_name: str | None = None,
+        contact_uri: str | None = None,
     ) -> TaskView:
         """Ask the worker of a task to obey; asking twice for the same changes nothing.
+
+        ``codes`` say why beside the ``reason``; the contact is whom to ask about it.
 
         Raises
         ------
@@ -163,6 +169,9 @@ class Desk:
             priority_reason=None if priority is None else f"asked for by {actor}",
             rule_revision=None if priority is None else self._site.rule_revision,
             deadline=deadline,
+            reason_codes=codes,
+            contact_name=contact_name,
+            contact_uri=contact_uri,
         )
         try:
             self._publish(Topic.COMMANDS, task_id, command)

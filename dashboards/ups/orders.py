@@ -7,16 +7,18 @@ by a value that a worker's model has. Everything else that is refused says why.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 
 from dashboards.orders.order import Order, Refused
 from dashboards.orders.request import order_from
+from dashboards.ups.model import PLACES, Json, value_of
 from dashboards.ups.native_xml import from_xml
-from dashboards.ups.workitem import LABEL, SCHEME
+from dashboards.ups.workitem import LABEL, SCHEME, UPS_PUSH
 from schemas.topics import Priority
 
 #: PS3.5 9.1.
@@ -31,6 +33,22 @@ PRIORITIES: Final = {
     "MEDIUM": Priority.P3_NORMAL,
     "LOW": Priority.P4_ROUTINE,
 }
+_SAME: Final[Mapping[int, int]] = {}
+#: Attributes of a new workitem that make the order.
+_READ: Final = frozenset(
+    (
+        *(
+            "SpecificCharacterSet",
+            "SOPClassUID",
+            "SOPInstanceUID",
+            "AffectedSOPClassUID",
+            "AffectedSOPInstanceUID",
+        ),
+        *("ProcedureStepState", "ScheduledProcedureStepPriority", "ScheduledWorkitemCodeSequence"),
+        *("InputInformationSequence", "ScheduledProcessingParametersSequence"),
+    )
+)
+_READINESS: Final = ("READY", "INCOMPLETE", "UNAVAILABLE")
 #: Processing parameter → field of the request.
 _PARAMETERS: Final = {
     "confidence-threshold": ("parameters", "confidence_threshold"),
@@ -42,13 +60,27 @@ _PARAMETERS: Final = {
 }
 
 
+def warning(*sentences: str) -> dict[str, str]:
+    """Warning header field of these sentences (PS3.18 8.4.2, RFC 7234 5.5); none: no field."""
+    texts = [re.sub(r'["\\\\]', "'", re.sub(r"[^\x20-\x7e]", "?", text))[:500] for text in sentences]
+    return {"warning": ", ".join(f'299 {LABEL} "{text}"' for text in texts)} if texts else {}
+
+
 class WorkitemRefused(Refused):
     """A request on a workitem that is not served; the reason is in the Warning header too (PS3.18 11)."""
 
     def headers(self) -> dict[str, str]:
         """Header fields of the answer."""
-        text = self.detail.replace('"', "'").encode("ascii", "replace").decode()
-        return super().headers() | {"warning": f'299 {LABEL} "{text[:500]}"'}
+        return super().headers() | warning(self.detail)
+
+
+def as_refused_workitem(refused: Refused, statuses: Mapping[int, int] = _SAME) -> WorkitemRefused:
+    """Refusal of an order or a command as that of a request on a workitem; ``statuses`` are those that change."""
+    if refused.field == "idempotency-key":
+        return WorkitemRefused(409, "a workitem has this UID already, with another content: take another UID")
+    return WorkitemRefused(
+        statuses.get(refused.status, refused.status), refused.detail, refused.retry_after_s, refused.field
+    )
 
 
 def parsed(body: bytes, *, xml: bool = False) -> Dataset:
@@ -70,7 +102,24 @@ def parsed(body: bytes, *, xml: bool = False) -> Dataset:
             400,
             f"the body is no data set in DICOM {'XML' if xml else 'JSON'} ({type(error).__name__}): correct it",
         ) from error
+    _check_shapes(item)
     return item
+
+
+def _check_shapes(item: Dataset) -> None:
+    """Refuse a text where a sequence belongs, an object that is no name, and several values instead of one."""
+    for element in item.iterall():
+        if not element.keyword:
+            continue
+        is_sequence = dictionary_VR(element.tag) == "SQ"
+        if (element.VR == "SQ") != is_sequence:
+            raise WorkitemRefused(400, f"{element.keyword} must be {'a' if is_sequence else 'no'} sequence")
+        if is_sequence:
+            continue
+        if element.VM > 1 and dictionary_VM(element.tag) == "1":
+            raise WorkitemRefused(400, f"{element.keyword} must have one value")
+        if any(isinstance(value, dict) for value in (element.value if element.VM > 1 else [element.value])):
+            raise WorkitemRefused(400, f"{element.keyword} must be text or a number")
 
 
 def check_uid(uid: str) -> str:
@@ -110,7 +159,12 @@ def order_of_workitem(item: Dataset, models: Collection[str]) -> Order:
     given = item.get("ScheduledProcedureStepPriority")
     if given not in PRIORITIES:
         raise WorkitemRefused(400, "Scheduled Procedure Step Priority (0074,1200) must be HIGH, MEDIUM or LOW")
-    if item.get("InputReadinessState", "READY") == "UNAVAILABLE":
+    if item.get("SOPClassUID", UPS_PUSH) not in (UPS_PUSH, "", None):
+        raise WorkitemRefused(400, f"SOP Class UID (0008,0016) of a workitem must be {UPS_PUSH}, or be left out")
+    readiness = item.get("InputReadinessState") or "READY"
+    if readiness not in _READINESS:
+        raise WorkitemRefused(400, f"Input Readiness State (0040,4041) must be one of {', '.join(_READINESS)}")
+    if readiness == "UNAVAILABLE":
         raise WorkitemRefused(
             400, "Input Readiness State (0040,4041) is UNAVAILABLE: create it once they are there"
         )
@@ -128,6 +182,34 @@ def order_of_workitem(item: Dataset, models: Collection[str]) -> Order:
         else:
             into[field] = value
     return order_from(content, "ups")
+
+
+def not_kept(item: Dataset, kept: Json) -> list[str]:
+    """Attributes of a new workitem that are otherwise in the one that was made of it, by keyword.
+
+    Inputs are compared by their images, where those are known; what was read as an order is as it was asked for.
+    """
+    given: Json = item.to_json_dict(suppress_invalid_tags=True)
+    others = list[str]()
+    for tag, one in given.items():
+        keyword = keyword_for_tag(tag) or tag
+        values = one.get("Value", one.get("InlineBinary"))
+        if values and keyword not in _READ and values != kept.get(tag, {}).get("Value"):
+            others.append(keyword)
+    known = _images(kept)
+    if any(images != known[series] for series, images in _images(given).items() if images and known.get(series)):
+        others.append("InputInformationSequence")
+    return others
+
+
+def _images(item: Json) -> dict[str, set[str]]:
+    """Images of each series of the input."""
+    found: dict[str, set[str]] = {}
+    for one in item.get(PLACES["InputInformationSequence"][0], {}).get("Value", []):
+        images = one.get(PLACES["ReferencedSOPSequence"][0], {}).get("Value", [])
+        uids = {str(value_of(image, "ReferencedSOPInstanceUID")) for image in images}
+        found.setdefault(str(value_of(one, "SeriesInstanceUID")), set()).update(uids)
+    return found
 
 
 def upgrade_of(item: Dataset) -> Priority:
@@ -149,15 +231,6 @@ def upgrade_of(item: Dataset) -> Priority:
     if given not in PRIORITIES:
         raise WorkitemRefused(400, "Scheduled Procedure Step Priority (0074,1200) must be HIGH, MEDIUM or LOW")
     return PRIORITIES[given]
-
-
-def reason_of(item: Dataset) -> str | None:
-    """Why somebody asks for a cancellation."""
-    text = str(item.get("ReasonForCancellation") or "").strip()
-    if not text:
-        codes = item.get("ProcedureStepDiscontinuationReasonCodeSequence") or []
-        text = next((str(code.get("CodeMeaning", "")) for code in codes), "")
-    return text[:500] or None
 
 
 def _model(item: Dataset, models: Collection[str]) -> str:
@@ -202,8 +275,17 @@ def _parameters(item: Dataset) -> list[tuple[str, Any]]:
                 400, f"the processing parameter {name[:64]!r} is not known here: {', '.join(_PARAMETERS)} are"
             )
         if one.get("NumericValue") is not None:
-            found.append((name, float(one.NumericValue)))
+            found.append((name, _number(one.NumericValue)))
         else:
             text = str(one.get("TextValue") or "")
             found.append((name, text == "true" if name == "include-heatmaps" else text))
     return found
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise WorkitemRefused(
+            400, "Numeric Value (0040,A30A) of a processing parameter must be a number"
+        ) from error

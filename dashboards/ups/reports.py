@@ -7,14 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
 from dashboards.live.records import Said, TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import Json, Value, dataset, value_of
-from dashboards.ups.search import matches, parse
+from dashboards.ups.search import matches, parse_filter
 from dashboards.ups.subscriptions import FILTERED, GLOBAL, Subscription
-from dashboards.ups.workitem import LABEL, UPS_PUSH, State, progress_of, readiness_of, state_of, station_name
+from dashboards.ups.workitem import (
+    LABEL,
+    UPS_PUSH,
+    State,
+    code_item,
+    discontinuation,
+    progress_of,
+    readiness_of,
+    state_of,
+    station_name,
+)
 
 _STATE_REPORT: Final = 1
 _CANCEL_REQUESTED: Final = 2
@@ -36,16 +45,17 @@ class Told:
 
 
 def is_wanted(task: TaskView, subscriptions: Iterable[Subscription], now: datetime) -> bool:
-    """Whether any subscription is of the workitem of this task."""
-    uid = workitem_uid(task)
+    """Whether the workitem of a task is subscribed to; what was said of it alone comes first (PS3.4 CC.2.3.1)."""
+    uid, in_general = workitem_uid(task), False
     for one in subscriptions:
-        if one.workitem in (GLOBAL, uid):
-            return True
-        if one.workitem == FILTERED:
-            wanted = parse(parse_qsl(one.filter, keep_blank_values=True))
-            if matches(task, wanted, now):
-                return True
-    return False
+        wanted = one.until is None or task.created_at <= one.until
+        if one.workitem == uid:
+            return wanted
+        if one.workitem == GLOBAL:
+            in_general |= wanted
+        elif one.workitem == FILTERED:
+            in_general |= wanted and matches(task, parse_filter(one.filter), now)
+    return in_general
 
 
 def told(task: TaskView, now: datetime) -> Told:
@@ -77,8 +87,12 @@ def reports(task: TaskView, now: datetime, before: Told | None, *, new: bool = F
     if task.cancelled is not None and not known and (before is not None or is_now.state not in _FINAL):
         yield _report(uid, _CANCEL_REQUESTED, **_request(task.cancelled))
     progress = progress_of(task, is_now.state)
+    if before is not None and before.state is State.SCHEDULED and is_now.state in _FINAL:
+        # a final state is entered from IN PROGRESS only, for however short it was that (PS3.4 CC.1.1, CC.2.2.3)
+        passed = State.IN_PROGRESS.value
+        yield _report(uid, _STATE_REPORT, ProcedureStepState=passed, InputReadinessState=is_now.readiness)
     if before is None or (before.state, before.readiness) != (is_now.state, is_now.readiness):
-        more = _reason(progress) if is_now.state is State.CANCELED else {}
+        more = _reason(task, progress) if is_now.state is State.CANCELED else {}
         state = is_now.state.value
         yield _report(uid, _STATE_REPORT, ProcedureStepState=state, InputReadinessState=is_now.readiness, **more)
     if before is None and new and is_now.state is State.SCHEDULED:
@@ -87,20 +101,24 @@ def reports(task: TaskView, now: datetime, before: Told | None, *, new: bool = F
         yield _report(uid, _PROGRESS_REPORT, ProcedureStepProgressInformationSequence=[progress])
 
 
-def _reason(progress: Json) -> dict[str, Value]:
-    code = value_of(progress, "ProcedureStepDiscontinuationReasonCodeSequence")
+def _reason(task: TaskView, progress: Json) -> dict[str, Value]:
     return {
         "ReasonForCancellation": value_of(progress, "ReasonForCancellation"),
-        "ProcedureStepDiscontinuationReasonCodeSequence": [code],
+        "ProcedureStepDiscontinuationReasonCodeSequence": discontinuation(task),
     }
 
 
 def _request(said: Said) -> dict[str, Value]:
     # over HTTP nobody has an AE title: the name under which it was asked is the nearest
-    found: dict[str, Value] = {"RequestingAE": _NO_AE.sub("", said.actor)[:16].strip() or LABEL}
-    if said.reason is not None:
-        found["ReasonForCancellation"] = said.reason
-    return found
+    found: dict[str, Value] = {
+        "RequestingAE": _NO_AE.sub("", said.actor)[:16].strip() or LABEL,
+        "ReasonForCancellation": said.reason,
+        "ProcedureStepDiscontinuationReasonCodeSequence": [code_item(code) for code in said.codes],
+        "ContactURI": said.contact_uri,
+        "ContactDisplayName": said.contact_name,
+    }
+    # those that were given, and no others (type 1C)
+    return {keyword: value for keyword, value in found.items() if value}
 
 
 def _report(uid: str, kind: int, **content: Value) -> Json:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
+from urllib.parse import unquote
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
@@ -23,6 +24,10 @@ from dashboards.ups.orders import WorkitemRefused
 from dashboards.ups.workitem import LABEL, PRIORITIES, dt, label_of, readiness_of, state_of
 
 MOST: Final = 1_000
+#: Every attribute is given anyway; how it is sent is not the search's business (PS3.18 8.3.3).
+_ELSEWHERE: Final = frozenset({"includefield", "accept", "charset"})
+#: A matching key of a filter (PS3.18 11.10.1.2), which ends where the next one begins.
+_NEXT_KEY: Final = re.compile(r"[,&](?=[A-Za-z0-9_.]+=)")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{8}")
 
 Reader = Callable[[TaskView, datetime], Iterable[str]]
@@ -51,11 +56,12 @@ KEYS: Final[dict[str, Reader]] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """A search that is understood; ``keys`` are paths and their values."""
+    """A search that is understood; ``keys`` are paths and their values, ``fuzzy`` asks for what is not done."""
 
     keys: tuple[tuple[str, str], ...]
     limit: int = 100
     offset: int = 0
+    fuzzy: bool = False
 
 
 def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
@@ -66,20 +72,37 @@ def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
     WorkitemRefused
         A parameter is not supported, or has no sensible value.
     """
-    keys, numbers = list[tuple[str, str]](), {"limit": 100, "offset": 0}
+    keys, numbers, fuzzy = list[tuple[str, str]](), {"limit": 100, "offset": 0}, False
     for name, value in pairs:
         if name in numbers:
             if not re.fullmatch(r"\d{1,9}", value):
                 raise WorkitemRefused(400, f"{name} is no whole number: correct it")
             numbers[name] = int(value)
-        elif name == "includefield" or (name == "fuzzymatching" and value == "false"):
-            continue  # every attribute is given anyway
+        elif name == "fuzzymatching":
+            if value not in ("true", "false"):
+                raise WorkitemRefused(400, "fuzzymatching must be true or false: correct it")
+            fuzzy = value == "true"
+        elif name in _ELSEWHERE:
+            continue
         else:
             path = _path(name)
             if path not in KEYS:
                 raise WorkitemRefused(400, f"{name[:100]!r} cannot be searched for: {', '.join(sorted(KEYS))} can")
             keys.append((path, value))
-    return Wanted(tuple(keys), min(numbers["limit"], MOST), numbers["offset"])
+    return Wanted(tuple(keys), min(numbers["limit"], MOST), numbers["offset"], fuzzy)
+
+
+@lru_cache(1_000)
+def parse_filter(text: str) -> Wanted:
+    """Understand the filter of a subscription: matching keys between commas (PS3.18 11.10.1.2) or ampersands.
+
+    Raises
+    ------
+    WorkitemRefused
+        As :func:`parse`.
+    """
+    keys = [key.partition("=") for key in _NEXT_KEY.split(text)]
+    return parse((unquote(name), unquote(value)) for name, _, value in keys)
 
 
 def matches(task: TaskView, wanted: Wanted, now: datetime) -> bool:

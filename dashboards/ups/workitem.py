@@ -130,7 +130,7 @@ def label_of(task: TaskView) -> str:
 @cache
 def station_name() -> Json:
     """Whom every workitem is given to."""
-    return _code_item(Code(LABEL, SCHEME, LABEL))
+    return code_item(Code(LABEL, SCHEME, LABEL))
 
 
 def readiness_of(task: TaskView) -> str:
@@ -145,18 +145,26 @@ def progress_of(task: TaskView, state: State) -> Json:
         text = "held until somebody releases it"
     more: dict[str, Value] = {}
     if state is State.CANCELED:
-        code = _FAILED if task.state is TaskState.FAILED else _CANCELLED
-        said = task.cancelled.reason if task.cancelled is not None else None
+        said = task.cancelled.reason if task.cancelled is not None and task.state is TaskState.CANCELLED else None
         more = {
             "ProcedureStepCancellationDateTime": dt(task.updated_at),
-            "ReasonForCancellation": (task.reason or said or task.state.value)[:10240],
-            "ProcedureStepDiscontinuationReasonCodeSequence": [_code_item(code)],
+            # the words of whoever asked; the description says by whom
+            "ReasonForCancellation": (said or task.reason or task.state.value)[:10240],
+            "ProcedureStepDiscontinuationReasonCodeSequence": discontinuation(task),
         }
     return dataset(
         ProcedureStepProgress=100 if state is State.COMPLETED else task.progress,
         ProcedureStepProgressDescription=text[:1024],
         **more,
     )
+
+
+def discontinuation(task: TaskView) -> list[Json]:
+    """Why a workitem is CANCELED, in codes: those of whoever asked for it, where it was asked for with any."""
+    if task.state is TaskState.FAILED:
+        return [code_item(_FAILED)]
+    codes = () if task.cancelled is None else task.cancelled.codes
+    return [code_item(code) for code in codes or (_CANCELLED,)]
 
 
 def _begun(task: TaskView) -> datetime | None:
@@ -169,7 +177,7 @@ def _performed(task: TaskView, state: State) -> Json:
     ended = state in (State.COMPLETED, State.CANCELED)
     more: dict[str, Value] = {"PerformedProcedureStepEndDateTime": dt(task.updated_at)} if ended else {}
     return dataset(
-        PerformedStationNameCodeSequence=[_code_item(Code(node[:16], SCHEME, node[:64]))],
+        PerformedStationNameCodeSequence=[code_item(Code(node[:16], SCHEME, node[:64]))],
         PerformedStationClassCodeSequence=[],
         PerformedStationGeographicLocationCodeSequence=[],
         PerformedWorkitemCodeSequence=[long_code(task.model_name)],
@@ -213,7 +221,7 @@ def _parameters(task: TaskView) -> list[Json]:
                 "confidence-threshold",
                 ValueType="NUMERIC",
                 NumericValue=float(f"{given.confidence_threshold:.6g}"),
-                MeasurementUnitsCodeSequence=[_code_item(Code("1", "UCUM", "no units"))],
+                MeasurementUnitsCodeSequence=[code_item(Code("1", "UCUM", "no units"))],
             )
         )
     return found
@@ -247,10 +255,11 @@ def _request(task: TaskView) -> list[Json]:
 @lru_cache(1_000)
 def long_code(name: str) -> Json:
     """Code of ours for a name, which may be longer than a Code Value (PS3.3 8.1)."""
-    return _code_item(Code(name, SCHEME, name[:64]))
+    return code_item(Code(name, SCHEME, name[:64]))
 
 
-def _code_item(code: Code) -> Json:
+def code_item(code: Code) -> Json:
+    """Item of a code sequence (PS3.3 8.8)."""
     keyword = "LongCodeValue" if len(code.value) > 16 else "CodeValue"
     return dataset(**{keyword: code.value}, CodingSchemeDesignator=code.scheme, CodeMeaning=code.meaning)
 

@@ -105,4 +105,5 @@ def upgraded(task: InferenceTask, command: TaskCommand | None) -> InferenceTask 
 
 def sentence(verb: str, command: TaskCommand) -> str:
     """Why a task moved: who asked for it, and the reason that was given."""
-    return f"{verb} by {command.actor}" + (f": {command.reason}" if command.reason else "")
+    reason = command.reason or ", ".join(code.meaning for code in command.reason_codes)
+    return f"{verb} by {command.actor}" + (f": {reason}" if reason else "")

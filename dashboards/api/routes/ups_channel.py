@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import datetime
-from typing import Annotated, Final
-from urllib.parse import parse_qsl
+from typing import Final
+from urllib.parse import quote
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 
 from dashboards.api.context import ApiContext, Context, context_of
@@ -20,7 +20,8 @@ from dashboards.live.feed import Follower
 from dashboards.live.records import TaskView
 from dashboards.ups import search
 from dashboards.ups.identity import task_of
-from dashboards.ups.orders import WorkitemRefused
+from dashboards.ups.model import Json, dataset
+from dashboards.ups.orders import WorkitemRefused, warning
 from dashboards.ups.reports import Told, is_wanted, reports, told
 from dashboards.ups.subscriptions import FILTERED, GLOBAL, Subscription
 from dashboards.ups.workitem import State, state_of
@@ -29,7 +30,10 @@ router = APIRouter(tags=["UPS-RS"])
 
 #: Printable characters without backslash (PS3.5 6.2, VR AE).
 _AET: Final = r"^(?! )[\x20-\x5b\x5d-\x7e]{1,16}(?<! )$"
+_LONGEST_FILTER: Final = 2_000
 _MOST: Final = 5_000
+#: Value representation US.
+_MOST_MESSAGES: Final = 65_535
 _POLL_S: Final = 1.0
 _PATIENCE_S: Final = 20.0
 #: Workitems whose state is told when somebody connects.
@@ -43,38 +47,47 @@ def subscribe(
     aet: str,
     request: Request,
     context: Context,
-    deletionlock: bool = False,
-    filter: Annotated[str, Query(max_length=2000)] = "",
+    deletionlock: str = "false",
+    filter: str = "",
 ) -> Response:
     """Subscribe an AE title to a workitem, to all of them, or to those that match ``filter``."""
     _check_aet(aet)
+    if deletionlock not in ("true", "false"):
+        raise WorkitemRefused(400, "deletionlock must be true or false: correct it, or leave it out")
+    if len(filter) > _LONGEST_FILTER:
+        raise WorkitemRefused(400, f"filter must have {_LONGEST_FILTER} characters at most: shorten it")
     if uid == FILTERED:
         if not filter:
             raise WorkitemRefused(400, "a filtered subscription needs the parameter filter: give a search")
-        search.parse(parse_qsl(filter, keep_blank_values=True))
+        search.parse_filter(filter)
     elif uid != GLOBAL and task_of(context.view, uid) is None:
         raise WorkitemRefused(404, f"no workitem {uid[:64]} is known: GET /workitems lists those that are")
-    context.subscriptions.add(Subscription(aet, uid, filter if uid == FILTERED else "", deletionlock))
+    lock = deletionlock == "true"
+    context.subscriptions.add(Subscription(aet, uid, filter if uid == FILTERED else "", lock))
     root = context.root_of(request).replace("http", "ws", 1)
-    return Response(status_code=201, headers={"content-location": f"{root}/subscribers/{aet}"})
+    # a workitem is forgotten in its time, whoever holds it
+    remarks = ["Deletion Lock not granted."] if lock else []
+    channel = f"{root}/subscribers/{quote(aet, safe='')}"
+    return Response(status_code=201, headers={"content-location": channel} | warning(*remarks))
 
 
 @router.delete("/workitems/{uid}/subscribers/{aet}", response_class=Response)
 def unsubscribe(uid: str, aet: str, context: Context) -> Response:
     """End a subscription; the end of the global one ends all of the AE title."""
-    if not context.subscriptions.remove(aet, uid):
+    known = task_of(context.view, uid) is not None
+    if not context.subscriptions.remove(aet, uid, known=known):
         raise WorkitemRefused(404, f"{aet[:16]} has no such subscription: it may have ended already")
     return Response(status_code=200)
 
 
 @router.post("/workitems/{uid}/subscribers/{aet}/suspend", response_class=Response)
 def suspend(uid: str, aet: str, context: Context) -> Response:
-    """End the global or filtered subscription, and keep those of single workitems."""
+    """Subscribe to no new workitems any more by the global or filtered subscription (PS3.18 11.12)."""
     if uid not in (GLOBAL, FILTERED):
         raise WorkitemRefused(
             400, "only the global and the filtered subscription can be suspended: delete it instead"
         )
-    if not context.subscriptions.suspend(aet, uid):
+    if not context.subscriptions.suspend(aet, uid, context.now()):
         raise WorkitemRefused(404, f"{aet[:16]} has no such subscription: it may have ended already")
     return Response(status_code=200)
 
@@ -123,33 +136,41 @@ class _Known:
     def __init__(self, context: ApiContext, aet: str) -> None:
         self._context = context
         self._aet = aet
+        self._message = 0
         self._told: dict[str, Told] = {}
         #: Tasks that are done, and whose objects are not listed yet.
         self._pending: set[str] = set()
         self._subscribed: tuple[Subscription, ...] = ()
 
     def all_open(self) -> list[bytes]:
-        """State of each workitem that is wanted and not over."""
-        now = self._context.now()
-        tasks = self._context.view.newest(lambda task: state_of(task, now) not in _FINAL, None, _INITIAL)
+        """State of each workitem that is wanted and not over, and of each that was subscribed to by itself."""
+        view, now = self._context.view, self._context.now()
         self._subscribed = tuple(self._context.subscriptions.of(self._aet))
+        known = [view.task(task_id) for task_id in self._told]
+        wanted = {one.task_id for one in known if one is not None and is_wanted(one, self._subscribed, now)}
+        self._told = {task_id: told for task_id, told in self._told.items() if task_id in wanted}
+        self._pending &= wanted
+        tasks = view.newest(lambda task: state_of(task, now) not in _FINAL, None, _INITIAL)
+        single = (task_of(view, one.workitem) for one in self._subscribed)
+        tasks += [task for task in single if task is not None and state_of(task, now) in _FINAL]
         return [report for task in tasks for report in self._reports(task, now)]
 
     def news(self, touched: set[str]) -> list[bytes]:
         """What is new of these tasks, and of those whose objects were not listed yet."""
-        if tuple(self._context.subscriptions.of(self._aet)) != self._subscribed:
-            return self.all_open()
+        changed = tuple(self._context.subscriptions.of(self._aet)) != self._subscribed
+        first = self.all_open() if changed else []
         view, now = self._context.view, self._context.now()
         found = [view.task(task_id) for task_id in sorted(touched | self._pending)]
-        return [report for task in found if task is not None for report in self._reports(task, now, new=True)]
+        return first + [
+            report for task in found if task is not None for report in self._reports(task, now, new=True)
+        ]
 
     def _reports(self, task: TaskView, now: datetime, *, new: bool = False) -> list[bytes]:
-        if not is_wanted(task, self._subscribed, now):
-            self._told.pop(task.task_id, None)
-            self._pending.discard(task.task_id)
+        # who was told of a workitem is subscribed to it, also when it has left the filter since
+        if task.task_id not in self._told and not is_wanted(task, self._subscribed, now):
             return []
         before, self._told[task.task_id] = self._told.get(task.task_id), told(task, now)
-        found = [orjson.dumps(one) for one in reports(task, now, before, new=new)]
+        found = [self._numbered(one) for one in reports(task, now, before, new=new)]
         if len(self._told) > _MOST:
             del self._told[next(iter(self._told))]
         if task.finished and self._told[task.task_id].state not in _FINAL:
@@ -157,6 +178,11 @@ class _Known:
         else:
             self._pending.discard(task.task_id)
         return found
+
+    def _numbered(self, report: Json) -> bytes:
+        """Report with a Message ID of its own on this connection (PS3.18 11.13, PS3.7 table 10.3-1)."""
+        self._message = self._message % _MOST_MESSAGES + 1
+        return orjson.dumps(dict(sorted((report | dataset(MessageID=self._message)).items())))
 
 
 async def _send(socket: WebSocket, pieces: list[bytes]) -> None:

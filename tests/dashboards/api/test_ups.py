@@ -102,7 +102,7 @@ async def test_a_workitem_for_a_model_becomes_a_task(service: Service, client: h
         ({"InputReadinessState": "UNAVAILABLE"}, 400, "UNAVAILABLE"),
         ({"ScheduledWorkitemCodeSequence": [code("110004", "DCM")]}, 400, "names no model"),
         ({"ScheduledWorkitemCodeSequence": []}, 400, "names no model"),
-        ({"ScheduledWorkitemCodeSequence": [code("unknown")]}, 422, "no worker has a model"),
+        ({"ScheduledWorkitemCodeSequence": [code("unknown")]}, 400, "no worker has a model"),
         ({"InputInformationSequence": []}, 400, "names no study"),
         ({"SOPInstanceUID": "1.2.9"}, 400, "another one"),
     ],
@@ -202,7 +202,7 @@ async def test_who_changes_the_state_and_who_may_ask_for_it(
     assert progress.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
     assert await put("CANCELED") == 200
     assert await put("COMPLETED") == 409
-    assert (await client.post(f"{path}/cancelrequest")).status_code == 409
+    assert (await client.post(f"{path}/cancelrequest")).status_code == 202, "PS3.18 11.8.3.2"
 
 
 async def test_a_lower_priority_becomes_more_urgent(service: Service, client: httpx.AsyncClient, story: Story):
@@ -285,14 +285,12 @@ def test_subscribers_hear_of_what_they_asked_for(service: Service) -> None:
         assert http.delete(f"/workitems/{uid}/subscribers/RIS").status_code == 200
         assert http.delete(f"/workitems/{uid}/subscribers/RIS").status_code == 404
         assert http.post(f"/workitems/{FILTERED}/subscribers/RIS/suspend").status_code == 200
+        service.read(filtered.status(TaskState.INFERRING, 3))
         with connect(f"ws://{address}/subscribers/RIS") as channel:
-            service.read(filtered.status(TaskState.INFERRING, 3))
-            with pytest.raises(TimeoutError):
-                channel.recv(1.5)
+            assert hear(channel.recv(30))[1:] == (1, "IN PROGRESS"), "it was there before the suspension"
             # whoever subscribes while connected hears at once
             assert http.post(f"/workitems/{GLOBAL}/subscribers/RIS").status_code == 201
-            states = sorted(hear(channel.recv(30))[2] for _ in range(2))
-            assert states == ["IN PROGRESS", "IN PROGRESS"]
+            assert hear(channel.recv(30))[1:] == (1, "IN PROGRESS")
 
 
 def test_a_request_to_cancel_and_a_new_workitem_are_reported(service: Service) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.errors import TransientFailure
 from schemas.events import (
+    Code,
     CommandKind,
     InferenceResult,
     TaskState,
@@ -48,6 +49,15 @@ def test_a_task_is_cancelled_at_every_stage(stage: str) -> None:
         assert table.final().reason == "cancelled by operator: wrong patient"
     assert (Abandon(entry.name) in table.told) == (stage == "begun")
     assert not list(table.desk.schedule)
+
+
+def test_a_command_that_says_why_in_codes_is_told_by_their_meaning() -> None:
+    table = Table()
+    entry = job(offset=1)
+    table.take(entry)
+    codes = (Code("110510", "DCM", "Duplicate order"), Code("110502", "DCM", "Incorrect procedure ordered"))
+    table.command(entry, CommandKind.CANCEL, reason_codes=codes)
+    assert table.final().reason == "cancelled by operator: Duplicate order, Incorrect procedure ordered"
 
 
 def test_the_next_attempt_of_a_cancelled_task_is_cancelled_when_it_comes() -> None:
