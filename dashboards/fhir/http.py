@@ -110,4 +110,4 @@ def parsed(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise FhirRefusal(400, "structure", "the body is not JSON: send one Bundle") from error
+        raise FhirRefusal(400, "structure", "the body is not JSON: send one resource") from error

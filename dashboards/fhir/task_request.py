@@ -54,7 +54,7 @@ def order_of_task(resource: Json) -> Order:
     content: Json = {"model": _model(resource), "study_instance_uid": _study(resource)}
     priority = resource.get("priority")
     if priority is not None:
-        if priority not in _PRIORITY:
+        if not isinstance(priority, str) or priority not in _PRIORITY:
             raise FhirRefusal(422, "code-invalid", "priority is none of FHIR R4", "Task.priority")
         content["priority"] = _PRIORITY[priority]
     for index, one in enumerate(_list(resource.get("input"))):
@@ -119,7 +119,7 @@ def _input(given: Any, where: str) -> tuple[str, Any]:
     kind = given.get("type") if isinstance(given, dict) else None
     codings = _list(kind.get("coding") if isinstance(kind, dict) else None)
     codes = [one.get("code") for one in codings if isinstance(one, dict) and one.get("system") == PARAMETER]
-    if not codes or codes[0] not in _INPUTS:
+    if not codes or not isinstance(codes[0], str) or codes[0] not in _INPUTS:
         raise FhirRefusal(
             422, "not-supported", f"name an input by a code of {PARAMETER}: {', '.join(_INPUTS)}", f"{where}.type"
         )
@@ -131,6 +131,16 @@ def _input(given: Any, where: str) -> tuple[str, Any]:
                 value = value.get("value") if isinstance(value, dict) else None
             return field, value.removeprefix("urn:oid:") if isinstance(value, str) else value
     raise FhirRefusal(422, "required", f"the value must be {' or '.join(kinds)}", where)
+
+
+def reason_of(given: Any) -> str | None:
+    """Why somebody changes a Task, of its ``statusReason``: the text, or else what its codes mean."""
+    if not isinstance(given, dict):
+        return None
+    if isinstance(given.get("text"), str):
+        return str(given["text"])
+    meanings = [one.get("display") for one in _list(given.get("coding")) if isinstance(one, dict)]
+    return ", ".join(one for one in meanings if isinstance(one, str)) or None
 
 
 def _list(value: Any) -> list[Any]:
@@ -162,6 +172,6 @@ def command_of(task: TaskView, status: object, priority: object) -> tuple[Comman
         )
     if priority is None or priority == PRIORITIES[task.priority]:
         return None
-    if priority not in _PRIORITY:
+    if not isinstance(priority, str) or priority not in _PRIORITY:
         raise FhirRefusal(422, "code-invalid", "priority is none of FHIR R4", "Task.priority")
     return CommandKind.UPGRADE, _PRIORITY[str(priority)]

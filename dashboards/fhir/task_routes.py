@@ -27,6 +27,7 @@ from dashboards.fhir.checks import check_resource
 from dashboards.fhir.http import FORM, JSON, MEDIA_TYPE, answer, body_of, parsed
 from dashboards.fhir.live_task import etag_of, version_of
 from dashboards.fhir.outcome import FhirRefusal, Json
+from dashboards.fhir.task_request import reason_of
 from dashboards.fhir.tasks import Current, Tasks
 
 _PATCH: Final = ("application/json-patch+json",)
@@ -68,6 +69,7 @@ def add_task_routes(router: APIRouter, tasks: Tasks, base: Callable[[Request, st
         headers = {
             "Location": f"{base(request, '/Task')}/Task/{task.task_id}/_history/{version_of(task)}",
             "ETag": etag_of(task),
+            "Last-Modified": _http_date(current),
         }
         return Response(current.stored.body, 201 if placed.new else 200, headers, MEDIA_TYPE)
 
@@ -76,8 +78,7 @@ def add_task_routes(router: APIRouter, tasks: Tasks, base: Callable[[Request, st
         resource = check_resource(parsed(await body_of(request)), "Task", "Task")
         if resource.get("id") not in (None, task_id):
             raise FhirRefusal(400, "value", "the resource has another id than the URL", "Task.id")
-        reason = resource.get("statusReason")
-        text = reason.get("text") if isinstance(reason, dict) else None
+        text = reason_of(resource.get("statusReason"))
         return await changed(request, task_id, resource["status"], resource.get("priority"), text)
 
     @router.patch("/Task/{task_id}", summary="Change an inference task by JSON Patch", response_model=None)
@@ -88,6 +89,12 @@ def add_task_routes(router: APIRouter, tasks: Tasks, base: Callable[[Request, st
         reason = wanted.get("reason")
         return await changed(request, task_id, wanted.get("status"), wanted.get("priority"), reason)
 
+    @router.delete("/Task/{task_id}", summary="Refused: a Task is cancelled", response_model=None)
+    def delete(task_id: str) -> Response:
+        tasks.read(task_id)
+        refusal = FhirRefusal(405, "not-supported", "a Task is kept: PUT or PATCH its status to cancelled instead")
+        return answer(refusal.outcome(), 405, {"Allow": "GET, PUT, PATCH"})
+
     async def changed(request: Request, task_id: str, status: Any, priority: Any, reason: Any) -> Response:
         said = reason[:500] if isinstance(reason, str) and reason.strip() else None
         tag = request.headers.get("if-match")
@@ -95,11 +102,15 @@ def add_task_routes(router: APIRouter, tasks: Tasks, base: Callable[[Request, st
 
 
 def _current(request: Request, current: Current) -> Response:
-    headers = {"ETag": current.etag, "Last-Modified": formatdate(current.stored.updated / 1000, usegmt=True)}
+    headers = {"ETag": current.etag, "Last-Modified": _http_date(current)}
     known = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
     if request.method == "GET" and current.etag in known:
         return Response(status_code=304, headers=headers)
     return Response(current.stored.body, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _http_date(current: Current) -> str:
+    return formatdate(current.stored.updated / 1000, usegmt=True)
 
 
 def _only_identifier(criteria: str | None) -> str | None:

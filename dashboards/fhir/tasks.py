@@ -23,10 +23,19 @@ from dashboards.live.catalogue import Mark
 from dashboards.live.records import TaskView
 from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk, Placed
-from dashboards.orders.order import key_of
+from dashboards.orders.order import Refused, key_of
 
 #: Page marks from here on are times of tasks that are not stored; those below are the store's.
 _LIVE: Final = 10**15
+#: Field of an order → element of the Task that said it.
+_ELEMENT: Final = {
+    "model": "Task.code",
+    "model_version": "Task.input",
+    "callback_url": "Task.input",
+    "study_instance_uid": "Task.focus",
+    "series_instance_uids": "Task.input",
+    "idempotency-key": "Task.identifier",
+}
 #: Tasks that are looked at for one page; a page of older ones begins where it ended.
 _MOST: Final = 1_000
 #: Tasks that are matched at a time.
@@ -123,9 +132,26 @@ class Tasks:
             The Task.
         identifier
             What the requester calls it (``system|value``); ``None``: its first identifier.
+
+        Raises
+        ------
+        FhirRefusal
+            It cannot be done as it stands, with the element at fault.
+        Refused
+            Kafka is away, or the element is not known.
         """
         name = identifier or _first_identifier(resource)
-        return self._desk.order(order_of_task(resource), None if name is None else key_of("fhir", name))
+        order = order_of_task(resource)
+        try:
+            return self._desk.order(order, None if name is None else key_of("fhir", name))
+        except Refused as refused:
+            where = _ELEMENT.get(refused.field or "")
+            if where is None:
+                raise
+            # of a create, 404 would say that there are no Tasks here (FHIR R4 3.1.0.8)
+            issue = "not-found" if refused.status == 404 else "business-rule"
+            status = 422 if refused.status == 404 else refused.status
+            raise FhirRefusal(status, issue, refused.detail, where) from refused
 
     def change(
         self, task_id: str, status: object, priority: object, reason: str | None, tag: str | None
@@ -149,7 +175,7 @@ class Tasks:
             There is none, it has another version, or only its worker may do that.
         """
         current = self.read(task_id)
-        if tag is not None and tag.removeprefix("W/") != current.etag.removeprefix("W/"):
+        if tag is not None and not _matches(tag, current.etag):
             raise FhirRefusal(
                 412, "conflict", "the Task has another version: read it again", "Task.meta.versionId"
             )
@@ -215,6 +241,12 @@ class Tasks:
             if len(piece) < _PIECE:
                 return
             mark = (piece[-1].created_at, piece[-1].task_id)
+
+
+def _matches(condition: str, etag: str) -> bool:
+    """Whether ``If-Match`` holds (RFC 9110 13.1.1), with versions compared weakly (FHIR R4 3.1.0.5)."""
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return "*" in tags or etag.removeprefix("W/") in tags
 
 
 def _current(task: TaskView) -> Current:

@@ -70,6 +70,7 @@ async def test_an_order_becomes_a_task_once(service: Service, client: httpx.Asyn
     assert (again.status_code, again.json()["id"]) == (200, task["id"])
     other = await client.post("/fhir/Task", json=order(priority="routine"))
     assert (other.status_code, other.json()["resourceType"]) == (422, "OperationOutcome")
+    assert other.json()["issue"][0]["expression"] == ["Task.identifier"]
     assert len(service.published) == 2
     assert (await client.get(f"/v1/tasks/{task['id']}")).json()["links"]["fhir"].endswith(f"/Task/{task['id']}")
 
@@ -85,9 +86,12 @@ async def test_an_order_becomes_a_task_once(service: Service, client: httpx.Asyn
         ({"input": [_input("colour", valueString="red")]}, 422, "Task.input[0].type"),
         ({"input": [_input("confidence-threshold", valueString="0.6")]}, 422, "Task.input[0]"),
         ({"input": ["x"]}, 422, "Task.input[0].type"),
-        ({"focus": {"identifier": {"value": "urn:oid:9.9"}}}, 404, None),
-        ({"code": {"coding": [{"system": MODEL_SYSTEM, "code": "unknown"}]}}, 422, None),
-        ({"input": [_input("callback-url", valueUrl="https://10.0.0.1/")]}, 422, None),
+        ({"focus": {"identifier": {"value": "urn:oid:9.9"}}}, 422, "Task.focus"),
+        ({"code": {"coding": [{"system": MODEL_SYSTEM, "code": "unknown"}]}}, 422, "Task.code"),
+        ({"input": [_input("callback-url", valueUrl="https://10.0.0.1/")]}, 422, "Task.input"),
+        ({"input": [_input("model-version", valueString="99")]}, 422, "Task.input"),
+        ({"priority": ["stat"]}, 422, "Task.priority"),
+        ({"input": [{"type": {"coding": [{"system": PARAMETER, "code": {}}]}}]}, 422, "Task.input[0].type"),
         ({"resourceType": "Device"}, 400, "Task"),
     ],
 )
@@ -179,6 +183,62 @@ async def test_a_client_may_cancel_hold_and_release_but_not_complete(
     ]
     assert (told[2].priority, told[3].reason) == (Priority.P1_EMERGENCY, "wrong side")
     assert (await client.put("/fhir/Task/none", json=task | {"id": "none"})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ("*", 200),
+        ("{}", 200),
+        ('W/"other", {}', 200),
+        ('W/"other"', 412),
+        ("", 412),
+    ],
+)
+async def test_a_change_may_be_bound_to_versions(
+    client: httpx.AsyncClient, story: Story, condition: str, status: int
+) -> None:
+    made = await client.post("/fhir/Task", json=order(priority="routine"))
+    assert made.headers["last-modified"].endswith(" GMT")
+    condition = condition.format(made.headers["etag"])
+    path, held = f"/fhir/Task/{made.json()['id']}", made.json() | {"status": "on-hold"}
+    answer = await client.put(path, json=held, headers={"if-match": condition})
+    assert answer.status_code == status
+
+
+async def test_a_reason_in_codes_is_told_by_its_meaning(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    task = (await client.post("/fhir/Task", json=order())).json()
+    codes = [{"system": "urn:x", "code": "1", "display": "Duplicate order"}, {"code": "2"}, "x", {"display": 7}]
+    wanted = task | {"status": "cancelled", "statusReason": {"coding": codes}}
+    assert (await client.put(f"/fhir/Task/{task['id']}", json=wanted)).status_code == 200
+    command = service.published[-1][2]
+    assert isinstance(command, TaskCommand)
+    assert command.reason == "Duplicate order"
+
+
+async def test_a_task_is_never_deleted(client: httpx.AsyncClient, story: Story) -> None:
+    path = f"/fhir/Task/{(await client.post('/fhir/Task', json=order())).json()['id']}"
+    answer = await client.delete(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PUT, PATCH")
+    assert "cancelled" in answer.json()["issue"][0]["diagnostics"]
+    assert (await client.delete("/fhir/Task/none")).status_code == 404
+    assert (await client.get(path)).status_code == 200
+    broken = await client.post("/fhir/Task", content=b"{", headers={"content-type": "application/fhir+json"})
+    assert (broken.status_code, "send one resource" in broken.json()["issue"][0]["diagnostics"]) == (400, True)
+
+
+@pytest.mark.parametrize("priority", [["stat"], {"code": "stat"}, 7])
+async def test_a_priority_that_is_no_text_is_refused(
+    service: Service, client: httpx.AsyncClient, story: Story, priority: object
+) -> None:
+    task = (await client.post("/fhir/Task", json=order(priority="routine"))).json()
+    service.published.clear()
+    path, steps = f"/fhir/Task/{task['id']}", [{"op": "replace", "path": "/priority", "value": priority}]
+    assert (await client.put(path, json=task | {"priority": priority})).status_code == 422
+    assert (await client.patch(path, json=steps, headers=PATCH)).status_code == 422
+    assert service.published == []
 
 
 async def test_the_writers_task_takes_the_place_of_the_one_from_the_log(
