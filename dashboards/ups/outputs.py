@@ -22,7 +22,14 @@ def is_told(task: TaskView, now: datetime) -> bool:
     """
     if any(_of_dicom(delivery) for delivery in task.deliveries):
         return True
-    return now - task.updated_at > PATIENCE
+    return now - ended_at(task) > PATIENCE
+
+
+def ended_at(task: TaskView) -> datetime:
+    """When a task reached its final state, whatever was heard of it since."""
+    names = (task.state.value, "result")
+    ends = [max((one.at for one in task.moments if one.name == name), default=None) for name in names]
+    return ends[0] or ends[1] or task.updated_at
 
 
 def output_information(task: TaskView) -> list[Json]:

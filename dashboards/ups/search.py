@@ -21,7 +21,7 @@ from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import PLACES
 from dashboards.ups.orders import WorkitemRefused
-from dashboards.ups.workitem import LABEL, PRIORITIES, dt, label_of, readiness_of, state_of
+from dashboards.ups.workitem import LABEL, PRIORITIES, SCHEME, SHORT_CODE, dt, label_of, readiness_of, state_of
 
 MOST: Final = 1_000
 #: Every attribute is given anyway; how it is sent is not the search's business (PS3.18 8.3.3).
@@ -43,7 +43,13 @@ KEYS: Final[dict[str, Reader]] = {
     "ScheduledProcedureStepStartDateTime": lambda task, _: (dt(task.created_at),),
     "ScheduledProcedureStepModificationDateTime": lambda task, _: (dt(task.updated_at),),
     "ScheduledWorkitemCodeSequence.CodeValue": lambda task, _: (task.model_name,),
+    # in the workitem it is the one or the other, by its length; by Code Value all are found
+    "ScheduledWorkitemCodeSequence.LongCodeValue": lambda task, _: (
+        (task.model_name,) if len(task.model_name) > SHORT_CODE else ()
+    ),
+    "ScheduledWorkitemCodeSequence.CodingSchemeDesignator": lambda *_: (SCHEME,),
     "ScheduledStationNameCodeSequence.CodeValue": lambda *_: (LABEL,),
+    "ScheduledStationNameCodeSequence.CodingSchemeDesignator": lambda *_: (SCHEME,),
     "InputInformationSequence.StudyInstanceUID": lambda task, _: (task.study_instance_uid,),
     "InputInformationSequence.SeriesInstanceUID": lambda task, _: (
         task.asked.series_instance_uids if task.asked is not None else ()

@@ -23,7 +23,7 @@ from typing import Final
 from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import Json, Value, dataset
-from dashboards.ups.outputs import is_told, output_information, reference
+from dashboards.ups.outputs import ended_at, is_told, output_information, reference
 from schemas.events import Code, SeriesContent, TaskState
 from schemas.topics import Priority
 
@@ -32,6 +32,8 @@ UPS_PUSH: Final = "1.2.840.10008.5.1.4.34.6.1"
 #: Coding scheme of names of models, nodes and parameters.
 SCHEME: Final = "99SCANSTREAM"
 LABEL: Final = "scanstream"
+#: Longest Code Value (0008,0100); what is longer is a Long Code Value (PS3.3 8.1).
+SHORT_CODE: Final = 16
 
 PRIORITIES: Final = {
     Priority.P1_EMERGENCY: "HIGH",
@@ -97,7 +99,8 @@ def workitem(
     more: dict[str, Value] = {}
     if expected is not None:
         more["ExpectedCompletionDateTime"] = dt(expected)
-    if state is not State.SCHEDULED:
+    # what was cancelled before anybody began it has nothing that was performed
+    if state is not State.SCHEDULED and (state is not State.CANCELED or _begun(task) is not None):
         more["UnifiedProcedureStepPerformedProcedureSequence"] = [_performed(task, state)]
     return dataset(
         SOPClassUID=UPS_PUSH,
@@ -147,7 +150,7 @@ def progress_of(task: TaskView, state: State) -> Json:
     if state is State.CANCELED:
         said = task.cancelled.reason if task.cancelled is not None and task.state is TaskState.CANCELLED else None
         more = {
-            "ProcedureStepCancellationDateTime": dt(task.updated_at),
+            "ProcedureStepCancellationDateTime": dt(ended_at(task)),
             # the words of whoever asked; the description says by whom
             "ReasonForCancellation": (said or task.reason or task.state.value)[:10240],
             "ProcedureStepDiscontinuationReasonCodeSequence": discontinuation(task),
@@ -175,7 +178,7 @@ def _begun(task: TaskView) -> datetime | None:
 def _performed(task: TaskView, state: State) -> Json:
     node = task.node or "unknown"
     ended = state in (State.COMPLETED, State.CANCELED)
-    more: dict[str, Value] = {"PerformedProcedureStepEndDateTime": dt(task.updated_at)} if ended else {}
+    more: dict[str, Value] = {"PerformedProcedureStepEndDateTime": dt(ended_at(task))} if ended else {}
     return dataset(
         PerformedStationNameCodeSequence=[code_item(Code(node[:16], SCHEME, node[:64]))],
         PerformedStationClassCodeSequence=[],
@@ -260,7 +263,7 @@ def long_code(name: str) -> Json:
 
 def code_item(code: Code) -> Json:
     """Item of a code sequence (PS3.3 8.8)."""
-    keyword = "LongCodeValue" if len(code.value) > 16 else "CodeValue"
+    keyword = "LongCodeValue" if len(code.value) > SHORT_CODE else "CodeValue"
     return dataset(**{keyword: code.value}, CodingSchemeDesignator=code.scheme, CodeMeaning=code.meaning)
 
 

@@ -234,6 +234,12 @@ async def test_searches(service: Service, client: httpx.AsyncClient):
     assert await found(**{"00404021.0020000D": "1.4"}) == ["1.4"]
     assert len(await found(**{"ScheduledWorkitemCodeSequence.CodeValue": "brain*"})) == 6
     assert await found(**{"ScheduledWorkitemCodeSequence.CodeValue": "lung*"}) == []
+    codes = "ScheduledWorkitemCodeSequence"
+    assert (
+        len(await found(**{f"{codes}.CodeValue": MODEL, f"{codes}.CodingSchemeDesignator": "99SCANSTREAM"})) == 6
+    )
+    assert await found(**{f"{codes}.CodeValue": MODEL, f"{codes}.CodingSchemeDesignator": "DCM"}) == []
+    assert await found(**{f"{codes}.LongCodeValue": MODEL}) == [], "it is short enough"
     assert len(await found(ScheduledProcedureStepStartDateTime="20260115-20260116")) == 6
     assert await found(ScheduledProcedureStepStartDateTime="20260116-") == []
     assert len(await found(limit="4", ProcedureStepLabel="AI*")) == 4

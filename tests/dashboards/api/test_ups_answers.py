@@ -198,6 +198,42 @@ async def test_a_search_says_what_it_has_left_out(service: Service, client: http
     assert (await client.get("/workitems?fuzzymatching=maybe")).status_code == 400
 
 
+async def test_a_final_state_and_its_times_stay_whatever_is_heard_later(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    await created(service, client, story, TaskState.PREPROCESSING, TaskState.FAILED)
+    before = read(await client.get(PATH))
+    service.read(story.delivered("fhir", 900))
+    after = read(await client.get(PATH))
+    ends = [
+        (
+            item.ProcedureStepProgressInformationSequence[0].ProcedureStepCancellationDateTime,
+            item.UnifiedProcedureStepPerformedProcedureSequence[0].PerformedProcedureStepEndDateTime,
+        )
+        for item in (*before, *after)
+    ]
+    assert ends == [("20260115093004.000000+0000",) * 2] * 2
+
+
+async def test_a_completed_workitem_does_not_go_back(service: Service, client: httpx.AsyncClient) -> None:
+    story = Story(UID)
+    service.read(story.task(), story.result(), story.status(TaskState.COMPLETED, 5, progress=100))
+    path = (await client.get(f"/v1/tasks/{story.task_id}")).json()["links"]["ups"]
+    service.now = story.at(2 * 3600)
+    assert read(await client.get(path))[0].ProcedureStepState == "COMPLETED", "nobody says which objects there are"
+    service.read(story.delivered("fhir", 2 * 3600 - 1))
+    assert read(await client.get(path))[0].ProcedureStepState == "COMPLETED"
+
+
+async def test_what_nobody_began_has_nothing_that_was_performed(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    await created(service, client, story, TaskState.CANCELLED)
+    [item] = read(await client.get(PATH))
+    assert item.ProcedureStepState == "CANCELED"
+    assert "UnifiedProcedureStepPerformedProcedureSequence" not in item
+
+
 # --- update (11.6)
 
 
