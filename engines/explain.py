@@ -24,6 +24,7 @@ from engines.preprocess import Sample, Series
 from engines.reading import Reader, RowOutputs, Score
 from engines.resample import resample
 from engines.steps import Infer
+from engines.turned import contiguous
 from schemas.errors import InvalidInput
 from schemas.events import Code
 
@@ -157,7 +158,7 @@ class Explainer:
             plane = self._series.plane_to_native(scaled)
             np.maximum(heat[kept.sample.frame], resample(plane, heat.shape[1:]), out=heat[kept.sample.frame])
         else:
-            native = np.ascontiguousarray(self._series.orientation.to_native(scaled))
+            native = contiguous(self._series.orientation.to_native(scaled))
             heat[...] = resample(native, heat.shape)
 
 

@@ -19,6 +19,7 @@ from engines.normalise import Normaliser, Statistics, normaliser
 from engines.pixels import colours, modality_values
 from engines.placement import Placement, placed
 from engines.resample import NATIVE, Orientation, orientation_of, resample, resample_slices
+from engines.turned import contiguous
 from engines.volume import Volume, read_pictures, read_volume
 from schemas.errors import InvalidInput
 
@@ -140,7 +141,7 @@ def volume_sample(series: Series, graph: tuple[int, ...]) -> Generator[float, No
             yield min(1.0, index / native[0])
     if made is None:
         raise InvalidInput("the series holds no images")
-    grid = np.ascontiguousarray(made.transpose(axes))
+    grid = contiguous(made.transpose(axes))
     return Sample(0, grid, placement, normaliser(policy, seen, "the series"))
 
 

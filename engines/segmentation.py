@@ -27,6 +27,7 @@ from engines.preprocess import Sample, Series
 from engines.reading import Reading, RowOutputs, Score
 from engines.resample import resample, slices_at_least
 from engines.stitch import Stitcher
+from engines.turned import contiguous
 from schemas.errors import InvalidInput
 from schemas.events import Location, Measurement
 
@@ -174,7 +175,7 @@ class SegmentationReader:
     def _on_the_images(self, whole: Floats) -> Generator[float, None, None]:
         shape = self._series.volume.shape
         for place, threshold in enumerate(self._cut()):
-            native = np.ascontiguousarray(self._series.orientation.to_native(whole[..., place]))
+            native = contiguous(self._series.orientation.to_native(whole[..., place]))
             mask = np.empty(shape, np.bool_)
             for index, plane in enumerate(slices_at_least(native, shape, threshold), start=1):
                 mask[index - 1] = plane
