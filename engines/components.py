@@ -36,7 +36,7 @@ def keep_components(
     labels, count = ndimage.label(mask[box], structure)
     if count == 1 and minimum_voxels <= 1:
         return mask, 1
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes = _sizes(labels, count)
     kept_labels = sizes >= max(minimum_voxels, 1)
     kept_labels[0] = False
     if keep == "largest-component":
@@ -45,6 +45,15 @@ def keep_components(
     kept = np.zeros_like(mask)
     kept[box] = kept_labels[labels]
     return kept, int(np.count_nonzero(kept_labels))
+
+
+def _sizes(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Voxels of each component; slice by slice, because counting makes an int64 copy and lets no thread in."""
+    sizes = np.zeros(count + 1, np.int64)
+    for plane in labels:
+        found = np.bincount(plane.ravel())
+        sizes[: len(found)] += found
+    return sizes
 
 
 def areas(mask: Mask) -> NDArray[np.int64]:
