@@ -45,22 +45,27 @@ def check_acceptable(request: Request, *, one: bool) -> str:
     """
     accepted = accept_of(request)
     chosen = choose(accepted, (DICOM_JSON, JSON, DICOM_XML)) if one else None
-    chosen = chosen or choose_data_set_form(accepted)
+    if chosen is None:
+        chosen = choose_data_set_form(accepted)
+        chosen = MULTIPART_RELATED if chosen == DICOM_XML else chosen
     if chosen is None:
         xml = DICOM_XML if one else f'{MULTIPART_RELATED}; type="{DICOM_XML}"'
         raise WorkitemRefused(406, f"only {DICOM_JSON} and {xml} are served: ask for one of them")
     return chosen
 
 
-def answer(items: Sequence[Json], media_type: str, *, one: bool, warnings: Sequence[str] = ()) -> Response:
-    """Data sets as a client likes them, with sentences for the Warning header field; none is 204."""
+def answer(items: Sequence[Json], media_type: str, warnings: Sequence[str] = ()) -> Response:
+    """Data sets as a client likes them, with sentences for the Warning header field; none is 204.
+
+    ``media_type`` is what :func:`check_acceptable` chose: ``multipart/related`` has parts in XML.
+    """
     headers = warning(*warnings)
     if not items:
         return Response(status_code=204, headers=headers)
     headers |= _FRESH
-    if media_type != DICOM_XML:
-        return Response(orjson.dumps(items), media_type=DICOM_JSON, headers=headers)
-    if one:
+    if media_type in (DICOM_JSON, JSON):
+        return Response(orjson.dumps(items), media_type=media_type, headers=headers)
+    if media_type == DICOM_XML:
         return Response(to_xml(items[0]), media_type=DICOM_XML, headers=headers)
     boundary = uuid.uuid4().hex
     head = multipart.part_head(boundary, {"Content-Type": DICOM_XML})

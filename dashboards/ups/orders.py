@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import orjson
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
+from pydicom.datadict import dictionary_VM, dictionary_VR
 
 from dashboards.orders.order import Order, Refused
 from dashboards.orders.request import order_from
-from dashboards.ups.model import PLACES, Json, value_of
+from dashboards.ups.model import Json
 from dashboards.ups.native_xml import from_xml
 from dashboards.ups.workitem import LABEL, SCHEME, UPS_PUSH
 from schemas.topics import Priority
@@ -189,26 +189,24 @@ def not_kept(item: Dataset, kept: Json) -> list[str]:
 
     Inputs are compared by their images, where those are known; what was read as an order is as it was asked for.
     """
-    given: Json = item.to_json_dict(suppress_invalid_tags=True)
-    others = list[str]()
-    for tag, one in given.items():
-        keyword = keyword_for_tag(tag) or tag
-        values = one.get("Value", one.get("InlineBinary"))
-        if values and keyword not in _READ and values != kept.get(tag, {}).get("Value"):
-            others.append(keyword)
-    known = _images(kept)
-    if any(images != known[series] for series, images in _images(given).items() if images and known.get(series)):
+    ours = Dataset.from_json(kept)
+    others = [
+        element.keyword or str(element.tag)
+        for element in item
+        if not element.is_empty and element.keyword not in _READ and ours.get_item(element.tag) != element
+    ]
+    known = _images(ours)
+    if any(images != known[series] for series, images in _images(item).items() if images and known.get(series)):
         others.append("InputInformationSequence")
     return others
 
 
-def _images(item: Json) -> dict[str, set[str]]:
+def _images(item: Dataset) -> dict[str, set[str]]:
     """Images of each series of the input."""
     found: dict[str, set[str]] = {}
-    for one in item.get(PLACES["InputInformationSequence"][0], {}).get("Value", []):
-        images = one.get(PLACES["ReferencedSOPSequence"][0], {}).get("Value", [])
-        uids = {str(value_of(image, "ReferencedSOPInstanceUID")) for image in images}
-        found.setdefault(str(value_of(one, "SeriesInstanceUID")), set()).update(uids)
+    for one in item.get("InputInformationSequence") or []:
+        images = {str(image.get("ReferencedSOPInstanceUID")) for image in one.get("ReferencedSOPSequence") or []}
+        found.setdefault(str(one.get("SeriesInstanceUID")), set()).update(images)
     return found
 
 

@@ -21,6 +21,7 @@ from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import PLACES
 from dashboards.ups.orders import WorkitemRefused
+from dashboards.ups.times import span
 from dashboards.ups.workitem import LABEL, PRIORITIES, SCHEME, SHORT_CODE, dt, label_of, readiness_of, state_of
 
 MOST: Final = 1_000
@@ -94,6 +95,7 @@ def parse(pairs: Iterable[tuple[str, str]]) -> Wanted:
             path = _path(name)
             if path not in KEYS:
                 raise WorkitemRefused(400, f"{name[:100]!r} cannot be searched for: {', '.join(sorted(KEYS))} can")
+            _check_time(path, value)
             keys.append((path, value))
     return Wanted(tuple(keys), min(numbers["limit"], MOST), numbers["offset"], fuzzy)
 
@@ -125,6 +127,17 @@ def matches(task: TaskView, wanted: Wanted, now: datetime) -> bool:
     return True
 
 
+def _check_time(path: str, value: str) -> None:
+    if value and PLACES[path.rpartition(".")[2]][1] == "DT":
+        try:
+            span(value)
+        except (ValueError, OverflowError) as error:
+            raise WorkitemRefused(
+                400,
+                f"{path} must be a date and time (YYYYMMDDHHMMSS+ZZXX, or the first of these) or a range",
+            ) from error
+
+
 def _path(name: str) -> str:
     parts = []
     for part in name.split("."):
@@ -136,11 +149,9 @@ def _path(name: str) -> str:
 @lru_cache(10_000)
 def _fits(keyword: str, value: str, known: str) -> bool:
     representation = PLACES[keyword][1]
-    if representation == "DT" and "-" in value:
-        first, _, last = value.partition("-")
-        return (not first or known >= first) and (not last or known[: len(last)] <= last)
     if representation == "DT":
-        return known.startswith(value)
+        first, end = span(value)
+        return first <= known < end
     if representation == "UI":
         return known in _uids(value)
     return _pattern(value).fullmatch(known) is not None

@@ -100,7 +100,7 @@ def find(request: Request, context: Context) -> Response:
     if len(tasks) > end:
         remarks.append("There are additional results that can be requested: use limit and offset")
     page = tasks[wanted.offset : end]
-    return answer([_of(task, context, now) for task in page], kind, one=False, warnings=remarks)
+    return answer([_of(task, context, now) for task in page], kind, remarks)
 
 
 @router.get("/{uid}", response_class=Response)
@@ -108,7 +108,7 @@ def retrieve(uid: str, request: Request, context: Context) -> Response:
     """Retrieve a workitem, with the list of its input images where the log still has it."""
     kind = check_acceptable(request, one=True)
     task, now = _task(uid, context), context.now()
-    return answer([_of(task, context, now, _series(task, context))], kind, one=True)
+    return answer([_of(task, context, now, _series(task, context))], kind)
 
 
 @router.post("/{uid}", response_class=Response)

@@ -92,7 +92,7 @@ async def test_what_is_not_kept_of_a_new_workitem_is_named_without_its_value(
         InputInformationSequence=[given],
     )
     assert said(answer) == (
-        "The Workitem was created with modifications. Not kept as given: InputReadinessState, PatientName, "
+        "The Workitem was created with modifications. Not kept as given: PatientName, InputReadinessState, "
         "InputInformationSequence"
     )
 
@@ -177,6 +177,12 @@ async def test_the_query_may_say_what_is_acceptable(
     await created(service, client, story)
     xml = await client.get(PATH, params={"accept": "application/dicom+xml"})
     assert xml.headers["content-type"] == "application/dicom+xml"
+    # who takes parts only gets one part, and who asks for JSON by its other name gets that
+    parts = await client.get(PATH, headers={"accept": 'multipart/related; type="application/dicom+xml"'})
+    assert parts.headers["content-type"].startswith("multipart/related")
+    for path in (PATH, "/workitems"):
+        plain = await client.get(path, headers={"accept": "application/json"})
+        assert plain.headers["content-type"] == "application/json"
     several = await client.get("/workitems", params={"accept": 'multipart/related; type="application/dicom+xml"'})
     assert several.headers["content-type"].startswith("multipart/related")
     assert (await client.get("/workitems?accept=application/pdf")).status_code == 406
