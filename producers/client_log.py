@@ -9,8 +9,8 @@ from producers.once_per_minute import OncePerMinute
 
 
 def _facility_and_client(record: logging.LogRecord) -> str:
-    """Part of a report before its details."""
-    return record.getMessage().partition("]")[0]
+    """Part of a report before its details, without the number of the client: others follow one that gave up."""
+    return record.getMessage().partition("]")[0].rstrip("0123456789")
 
 
 _once_per_minute: Final = OncePerMinute(_facility_and_client)

@@ -18,6 +18,7 @@ from producers.client_log import client_log
 from producers.kafka_errors import Fenced, fencing, kafka_errors
 from producers.lost_brokers import WatchedConsumer
 from producers.telemetry import Telemetry
+from producers.unheard import PURGED, Queued, Unheard
 from producers.waiting import call_again, slices, without_end
 from schemas import headers
 from schemas.codec import Codec
@@ -164,11 +165,11 @@ class EventPublisher:
         self._telemetry = telemetry
         self._config = producer_config(settings, source.rpartition("/")[2], transactional_id)
         self._producer = self._client()
+        self._unheard = Unheard(self._delivered) if transactional_id is None else None
         self._failed: KafkaError | None = None
-        self._abort_pending = False
         self._stuck = False
         self._fenced: Fenced | None = None
-        self._tries_left = 0
+        self._tries_left = _TRIES
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Register the transactional id: ends what a predecessor left open and fences it.
@@ -181,8 +182,11 @@ class EventPublisher:
         Raises
         ------
         DestinationUnavailable
-            No broker answered in time; try again.
+            No broker answered in time; try again, which another client does after some tries in vain.
         """
+        # one that is still registering goes on: left behind, its request could overtake and fence that of the next
+        if self._tries_left <= 0:
+            self._producer, self._tries_left = self._client(), _TRIES
         with kafka_errors("start transactions"):
             self._tries_left -= 1
             call_again(self._producer.init_transactions, timeout_s, self._time_left)
@@ -200,11 +204,7 @@ class EventPublisher:
         DestinationUnavailable
             No broker answered in time; try again.
         """
-        # one that is still registering goes on: left behind, its request could overtake and fence that of the next
-        if self._tries_left <= 0:
-            self._producer, self._tries_left = self._client(), _TRIES
         self._failed = self._fenced = None
-        self._abort_pending = False
         # until the new one has started, the next transaction begins anew once more
         self._stuck = True
         self.start(timeout_s)
@@ -246,16 +246,21 @@ class EventPublisher:
         DestinationUnavailable
             Kafka takes nothing, and the queue of what it did not take was full for too long.
         """
+        if self._unheard is not None and self._unheard.for_too_long(self._producer):
+            self._producer = self._unheard.moved(self._producer, self._client())
+        event: Queued = {
+            "topic": topic,
+            "value": value,
+            "key": key,
+            "partition": partition,
+            "headers": list(message_headers),
+        }
         for wait_s in slices(self._place_s, self._time_left):
             try:
-                self._producer.produce(
-                    topic,
-                    value=value,
-                    key=key,
-                    partition=partition,
-                    headers=list(message_headers),
-                    on_delivery=self._delivered,
-                )
+                if self._unheard is None:
+                    self._producer.produce(**event, on_delivery=self._delivered)
+                else:
+                    self._unheard.queue(event, self._producer)
             except BufferError:
                 self._producer.poll(wait_s)
                 continue
@@ -270,7 +275,8 @@ class EventPublisher:
         Raises
         ------
         DestinationUnavailable
-            Something was not acknowledged in time; it stays queued and is sent when Kafka is back.
+            Something was not acknowledged in time; it stays queued and is sent when Kafka is back, by another
+            client should this one hear nothing any more (:mod:`producers.unheard`).
         """
         remaining = 0
         for wait_s in slices(timeout_s, self._time_left):
@@ -300,10 +306,6 @@ class EventPublisher:
             raise Fenced(str(self._fenced), self._fenced.code)
         if self._stuck:
             self.renew(TRANSACTION_TIMEOUT_MS / 1000)
-        if self._abort_pending:
-            with kafka_errors("end the transaction before"):
-                call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
-            self._abort_pending = False
         with kafka_errors("begin a transaction"):
             self._producer.begin_transaction()
         try:
@@ -316,8 +318,10 @@ class EventPublisher:
             # whoever fenced this client has ended what it had open
             self._fenced = error
             raise
-        except BaseException:
+        except BaseException as error:
             self._abort()
+            # a client that knows no broker any more can abort, and would fail at the next transaction too
+            self._stuck |= isinstance(error, (DestinationUnavailable, KafkaException))
             raise
 
     def send_offsets(self, offsets: list[TopicPartition], group: object) -> None:
@@ -358,13 +362,12 @@ class EventPublisher:
         try:
             call_again(self._producer.abort_transaction, TRANSACTION_TIMEOUT_MS / 1000, self._time_left)
         except KafkaException as error:
-            self._abort_pending = True
-            # a commit that has not ended leaves its client no other call: the next transaction takes another
-            self._stuck = error.args[0].code() == KafkaError._CONFLICT
+            # the registration of the client that the next transaction takes ends what this one left open
+            self._stuck = True
             log.warning("transaction could not be aborted", extra=fields(reason=str(error)))
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and error.code() not in _PURGED:
+        if error is not None and error.code() not in PURGED:
             self._failed = error
             log.warning("event not delivered", extra=fields(topic=message.topic(), reason=error.str()))
 
@@ -387,6 +390,3 @@ class Transaction:
 
 #: How often a client may try to register before another one does.
 _TRIES: Final = 3
-
-#: Not an error: the transaction of the message was aborted on purpose.
-_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})

@@ -4,6 +4,9 @@ A Kafka of one node that is told to stop answers for some milliseconds that the 
 librdkafka then forgets all that it knows (its issue 5301, seen with 2.16 and Apache Kafka 4.3): the client lives
 on, connects to nobody and reports nothing. Guarantee: whoever polls such a consumer is told within two statistics;
 a consumer whose brokers are only away knows them still, and waits as ever.
+
+Statistics that nobody fetches by polling pile up. So a consumer that rests for hours is :data:`UNWATCHED`, and
+begun anew when it gives nothing, as are clients for questions. Of producers see :mod:`producers.unheard`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from schemas.errors import DestinationUnavailable
 
 #: Time between two statistics, in milliseconds.
 INTERVAL_MS: Final = 5_000
+
+#: Configuration of a consumer that is not polled all the time.
+UNWATCHED: Final[dict[str, str | int | float | bool]] = {"statistics.interval.ms": 0}
 
 #: Statistics in a row without a broker: between two lists of brokers a client may know none for a moment.
 _IN_A_ROW: Final = 2

@@ -209,7 +209,7 @@ class Relay:
         )
 
     def _register(self, publisher: EventPublisher) -> None:
-        """One producer keeps trying, so a broker that comes back is used at once."""
+        """Tries go on where the one before ended, so a broker that comes back is used at once."""
         while not self._stop.is_set():
             try:
                 publisher.start(2.0)

@@ -177,6 +177,8 @@ def wait_until_ready(settings: KafkaSettings, stop: threading.Event) -> bool:
             present = _partitions(admin, 2.0)
         except DestinationUnavailable as error:
             remind(str(error))
+            # this one may know no broker any more (producers.lost_brokers)
+            admin = _admin(settings)
         else:
             missing = [topic.name for topic in wanted() if topic.name not in present]
             if not missing:

@@ -23,13 +23,14 @@ class Refetch:
     Parameters
     ----------
     consumer
-        A client that belongs to no group; it is only ever assigned by us.
+        Makes a client that belongs to no group; called again after one that gave nothing.
     received_of
         Message → what the writer works with.
     """
 
-    def __init__(self, consumer: Consumer, received_of: Callable[[Message], Received]) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: Callable[[], Consumer], received_of: Callable[[Message], Received]) -> None:
+        self._new_consumer = consumer
+        self._consumer: Consumer | None = None
         self._received_of = received_of
 
     def read(self, item: Item) -> Iterator[Received]:
@@ -40,15 +41,27 @@ class Refetch:
         DestinationUnavailable
             Kafka did not answer in time, or with an error.
         """
+        if self._consumer is None:
+            self._consumer = self._new_consumer()
         try:
             with kafka_errors("read a message again"):
-                yield from self._read(TopicPartition(*item.place, item.offset))
+                yield from self._read(self._consumer, TopicPartition(*item.place, item.offset))
+        except DestinationUnavailable:
+            self.close()
+            raise
         finally:
-            self._consumer.unassign()
+            if self._consumer is not None:
+                self._consumer.unassign()
 
-    def _read(self, start: TopicPartition) -> Iterator[Received]:
-        self._consumer.assign([start])
-        message = self._consumer.poll(_PATIENCE_S)
+    def close(self) -> None:
+        """Read no more."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _read(self, consumer: Consumer, start: TopicPartition) -> Iterator[Received]:
+        consumer.assign([start])
+        message = consumer.poll(_PATIENCE_S)
         if message is None:
             raise DestinationUnavailable("Kafka did not give a message again in time: check the broker")
         error = message.error()
@@ -59,4 +72,4 @@ class Refetch:
             if message is None or message.error() is not None:
                 return
             yield self._received_of(message)
-            message = self._consumer.poll(0)
+            message = consumer.poll(0)

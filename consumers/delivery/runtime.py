@@ -60,7 +60,7 @@ class Runtime:
     consumer
         Member of ``group``, with ``enable.partition.eof``.
     again
-        Client without a group, for what must be read a second time.
+        Makes a client without a group, for what must be read a second time.
     publisher
         Transactional.
     now, clock, chance
@@ -74,7 +74,7 @@ class Runtime:
         name: str,
         destination: Destination,
         consumer: Consumer,
-        again: Consumer,
+        again: Callable[[], Consumer],
         publisher: EventPublisher,
         codec: Codec,
         limits: Limits,
@@ -100,8 +100,8 @@ class Runtime:
         self._gauges = Gauges(process.telemetry, name, now, clock)
         self._backlog = Backlog(max(limits.retry_delays_s, default=0.0))
         self._partitions = Partitions(consumer, retry_topic(group), limits.read_ahead, self._forget, process.stop)
-        refetch = Refetch(again, self._partitions.received_of)
-        self._contents = Contents(self._backlog, refetch, codec, limits.held_bytes)
+        self._refetch = Refetch(again, self._partitions.received_of)
+        self._contents = Contents(self._backlog, self._refetch, codec, limits.held_bytes)
         self._intake = Intake(consumer, self._partitions, self._backlog, self._contents, process.telemetry)
         self._commits = Commits(self._partitions, consumer, publisher, process.telemetry, name, clock)
         self._under_way = 0
@@ -132,7 +132,10 @@ class Runtime:
         except BrakeApplied:
             self._commits.write(at_once=True)
             raise
-        self._drain()
+        else:
+            self._drain()
+        finally:
+            self._refetch.close()
 
     def _turn(self) -> None:
         if self._under_way:

@@ -9,6 +9,7 @@ from consumers.delivery.limits import Limits
 from consumers.delivery.runtime import Runtime
 from consumers.destination import AddressedDestination, Destination
 from producers.kafka import EventPublisher, consumer_config, new_consumer
+from producers.lost_brokers import UNWATCHED
 from producers.process import Process
 from producers.schema_registry import codec_from
 from producers.topic_admin import create_failure_topics, wait_until_ready
@@ -80,7 +81,7 @@ def serve(
     consumer = new_consumer(config | {"enable.partition.eof": True})
     # a new question waits for the answer to the one before, which at the end of a partition comes late
     again_config = consumer_config(kafka, f"{process.name}-again", f"{group}.again", fetch_wait_ms=10)
-    again = new_consumer(again_config | {"enable.partition.eof": True, "fetch.message.max.bytes": _SMALL_FETCH})
+    again_config |= {"enable.partition.eof": True, "fetch.message.max.bytes": _SMALL_FETCH, **UNWATCHED}
     try:
         Runtime(
             process,
@@ -88,11 +89,10 @@ def serve(
             name or destination.name,
             destination,
             consumer,
-            again,
+            lambda: new_consumer(again_config),
             publisher,
             codec,
             limits or Limits(),
         ).run()
     finally:
         consumer.close()
-        again.close()

@@ -58,10 +58,11 @@ class CatchUp:
             time.sleep(0.005)
 
     def _ends(self) -> dict[tuple[str, int], int]:
+        client = self._client
         try:
-            if self._client is None:
-                self._client = AdminClient(self._settings.librdkafka(), logger=client_log())
-            known = self._client.list_topics(timeout=_ANSWER_S).topics
+            if client is None:
+                client = self._client = AdminClient(self._settings.librdkafka(), logger=client_log())
+            known = client.list_topics(timeout=_ANSWER_S).topics
             latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client's stubs lack it
             asked = {
                 TopicPartition(topic, number): latest
@@ -69,9 +70,11 @@ class CatchUp:
                 if topic in known
                 for number in known[topic].partitions
             }
-            answers = self._client.list_offsets(
+            answers = client.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_S
             )
             return {(at.topic, at.partition): found.result().offset for at, found in answers.items()}
         except KafkaException as error:
+            # this one may know no broker any more (producers.lost_brokers): the next question is another's
+            self._client = None
             raise DestinationUnavailable(f"Kafka does not answer ({error.args[0].str()}): ask again") from error

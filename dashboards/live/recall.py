@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from dashboards.live.reviews import Place
 from producers.kafka import consumer_config, new_consumer
 from producers.kafka_errors import kafka_errors
+from producers.lost_brokers import UNWATCHED
 from producers.messages import bytes_of
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage
@@ -48,22 +49,33 @@ class Recall:
         InvalidMessage
             It cannot be decoded, or Kafka no longer has it: asking again is of no use.
         """
-        with self._lock, kafka_errors("read a message again"):
-            if self._consumer is None:
-                self._consumer = new_consumer(
-                    consumer_config(self._settings, "recall", "scanstream.recall", fetch_wait_ms=1)
-                )
-            self._consumer.assign([TopicPartition(place.topic, place.partition, place.offset)])
+        with self._lock:
             try:
-                return self._codec.decode(self._value(self._consumer, place))
-            finally:
-                self._consumer.unassign()
+                with kafka_errors("read a message again"):
+                    return self._read(place)
+            except DestinationUnavailable:
+                self._close()
+                raise
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
+            self._close()
+
+    def _close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _read(self, place: Place) -> Event:
+        if self._consumer is None:
+            config = consumer_config(self._settings, "recall", "scanstream.recall", fetch_wait_ms=1)
+            self._consumer = new_consumer(config | UNWATCHED)
+        self._consumer.assign([TopicPartition(place.topic, place.partition, place.offset)])
+        try:
+            return self._codec.decode(self._value(self._consumer, place))
+        finally:
+            self._consumer.unassign()
 
     def _value(self, consumer: Consumer, place: Place) -> bytes:
         first, _ = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=_LONGEST_S)

@@ -64,7 +64,8 @@ class Owners:
     Parameters
     ----------
     admin
-        Client for questions.
+        Makes a client for questions; called again when one got no answer, which may know no broker any more
+        (:mod:`producers.lost_brokers`).
     group
         Group of the workers.
     suffix
@@ -73,8 +74,10 @@ class Owners:
         Monotonic seconds.
     """
 
-    def __init__(self, admin: AdminClient, group: str, suffix: str, clock: Callable[[], float]) -> None:
-        self._admin = admin
+    def __init__(
+        self, admin: Callable[[], AdminClient], group: str, suffix: str, clock: Callable[[], float]
+    ) -> None:
+        self._new_admin, self._admin = admin, admin()
         self._group = group
         self._suffix = suffix
         self._clock = clock
@@ -98,6 +101,7 @@ class Owners:
         except KafkaException as error:
             log.warning("owners of partitions are not known", extra=fields(reason=error.args[0].str()))
             members = []
+            self._admin = self._new_admin()
         self._known = {
             Partition(place.topic, place.partition): self._node(member.group_instance_id)
             for member in members

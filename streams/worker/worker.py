@@ -81,7 +81,10 @@ def _serve(
     live = EventPublisher(kafka, codec, process.source, telemetry, time_left=left, place_s=0)
     announcer = Announcer(live)
     owners = Owners(
-        AdminClient(dict(kafka.librdkafka())), WORKER_GROUP, process.instance.removeprefix(node), time.monotonic
+        lambda: AdminClient(dict(kafka.librdkafka())),
+        WORKER_GROUP,
+        process.instance.removeprefix(node),
+        time.monotonic,
     )
 
     def elsewhere(job: Job, now: Instant) -> Partition | float | None:

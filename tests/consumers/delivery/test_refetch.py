@@ -43,13 +43,17 @@ class Client:
     def unassign(self) -> None:
         """No more."""
 
+    def close(self) -> None:
+        """Gone."""
+        self.come.clear()
+
     def poll(self, _: float) -> Told | None:
         return self.come.pop(0) if self.come else None
 
 
 def read(*come: Told) -> list[Received]:
     client: Any = Client(*come)
-    return list(Refetch(client, lambda _: received(7)).read(item("study", 7)))
+    return list(Refetch(lambda: client, lambda _: received(7)).read(item("study", 7)))
 
 
 def test_the_end_of_the_partition_says_that_the_message_is_gone() -> None:
@@ -64,3 +68,11 @@ def test_an_error_of_kafka_does_not_say_that_the_message_is_gone(code: int) -> N
 
 def test_an_error_behind_the_message_ends_the_reading() -> None:
     assert [one.offset for one in read(Given(), Told(KafkaError.TOPIC_AUTHORIZATION_FAILED))] == [7]
+
+
+def test_a_client_that_gives_nothing_is_left_for_another() -> None:
+    clients: list[Any] = [Client(), Client(Given())]
+    refetch = Refetch(lambda: clients.pop(0), lambda _: received(7))
+    with pytest.raises(DestinationUnavailable, match="in time"):
+        list(refetch.read(item("study", 7)))
+    assert [one.offset for one in refetch.read(item("study", 7))] == [7]
