@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,12 @@ class Subscriptions:
                 self._file.execute(_ADD, (aet, workitem, "", False, _text(_NEVER)))
                 return True
             return done
+
+    def forget(self, aet: str, workitems: Iterable[str]) -> None:
+        """Drop what was said of workitems that are there no more."""
+        rows = [(aet, workitem) for workitem in workitems]
+        with self._lock:
+            self._file.executemany("DELETE FROM subscription WHERE aet = ? AND workitem = ?", rows)
 
     def suspend(self, aet: str, workitem: str, now: datetime) -> bool:
         """Let a global or filtered subscription be of no workitems made from now on; whether there was one.

@@ -145,15 +145,31 @@ class _Known:
     def all_open(self) -> list[bytes]:
         """State of each workitem that is wanted and not over, and of each that was subscribed to by itself."""
         view, now = self._context.view, self._context.now()
-        self._subscribed = tuple(self._context.subscriptions.of(self._aet))
+        self._subscribed = self._remembered(tuple(self._context.subscriptions.of(self._aet)))
         known = [view.task(task_id) for task_id in self._told]
         wanted = {one.task_id for one in known if one is not None and is_wanted(one, self._subscribed, now)}
         self._told = {task_id: told for task_id, told in self._told.items() if task_id in wanted}
         self._pending &= wanted
-        tasks = view.newest(lambda task: state_of(task, now) not in _FINAL, None, _INITIAL)
+
+        def open_and_wanted(task: TaskView) -> bool:
+            return state_of(task, now) not in _FINAL and is_wanted(task, self._subscribed, now)
+
+        tasks = view.newest(open_and_wanted, None, _INITIAL)
         single = (task_of(view, one.workitem) for one in self._subscribed)
-        tasks += [task for task in single if task is not None and state_of(task, now) in _FINAL]
+        tasks += [task for task in single if task is not None]
         return [report for task in tasks for report in self._reports(task, now)]
+
+    def _remembered(self, subscriptions: tuple[Subscription, ...]) -> tuple[Subscription, ...]:
+        """Subscriptions without those to workitems that are forgotten, which would pile up for ever."""
+        gone = {
+            one.workitem
+            for one in subscriptions
+            if one.workitem not in (GLOBAL, FILTERED) and task_of(self._context.view, one.workitem) is None
+        }
+        if not gone or self._context.missing():  # what was not read yet is not forgotten
+            return subscriptions
+        self._context.subscriptions.forget(self._aet, gone)
+        return tuple(one for one in subscriptions if one.workitem not in gone)
 
     def news(self, touched: set[str]) -> list[bytes]:
         """What is new of these tasks, and of those whose objects were not listed yet."""

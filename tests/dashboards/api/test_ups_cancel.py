@@ -215,3 +215,16 @@ async def test_what_is_over_is_answered_with_the_sentence_of_the_standard(
     status, said = await ask()
     assert (status, "The UPS is already in the requested state of CANCELED." in said) == (202, True)
     assert service.published == []
+
+
+async def test_without_kafka_a_request_may_be_sent_again(
+    service: Service, client: httpx.AsyncClient, story: Story
+) -> None:
+    path = await path_of(client, story)
+    service.kafka_is_away = True
+    answer = await client.post(f"{path}/cancelrequest", content=as_json(whole()), headers=JSON)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "check that the broker is up" in answer.headers["warning"]
+    service.kafka_is_away = False
+    assert (await client.post(f"{path}/cancelrequest", content=as_json(whole()), headers=JSON)).status_code == 202
+    assert len(service.published) == 1

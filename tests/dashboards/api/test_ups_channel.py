@@ -12,6 +12,7 @@ import pytest
 from pydicom import Dataset
 from websockets.sync.client import ClientConnection, connect
 
+from dashboards.api.routes import ups_channel
 from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.reports import is_wanted
@@ -44,6 +45,37 @@ def test_whoever_subscribes_late_to_a_workitem_hears_that_it_is_over(service: Se
             # a global subscription is told of what is open, and what it was told it is not told again
             http.post(f"/workitems/{GLOBAL}/subscribers/RIS")
             assert heard(channel) == (uid_of(service, running), "SCHEDULED")
+
+
+def test_what_was_asked_for_is_told_first_however_many_others_are_open(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ups_channel, "_INITIAL", 1)
+    old, low = Story("1.2.3"), Story("1.2.4", Priority.P4_ROUTINE)
+    for number in range(5):
+        service.read(Story(f"1.3.{number}", start=old.at(3600)).task())
+    service.read(old.task(), low.task())
+    with served(service) as address, httpx.Client(base_url=f"http://{address}") as http:
+        http.post(f"/workitems/{uid_of(service, old)}/subscribers/RIS")
+        query = {"filter": "ScheduledProcedureStepPriority=LOW"}
+        http.post(f"/workitems/{FILTERED}/subscribers/RIS", params=query)
+        with connect(f"ws://{address}/subscribers/RIS") as channel:
+            told = {heard(channel) for _ in range(2)}
+    assert told == {(uid_of(service, story), "SCHEDULED") for story in (old, low)}
+
+
+def test_subscriptions_to_what_is_forgotten_are_dropped_once_the_log_was_read(service: Service) -> None:
+    story = Story("1.2.3")
+    service.read(story.task())
+    for uid in ("9.9", uid_of(service, story), GLOBAL):
+        service.subscriptions.add(Subscription("RIS", uid))
+    service.subscriptions.add(Subscription("PACS", "9.9"))
+    for missing, kept in ((["the log is not read yet"], 3), ([], 2)):
+        service.missing = missing
+        with served(service) as address, connect(f"ws://{address}/subscribers/RIS") as channel:
+            assert heard(channel) == (uid_of(service, story), "SCHEDULED")
+            assert len(service.subscriptions.of("RIS")) == kept
+    assert len(service.subscriptions.of("PACS")) == 1
 
 
 def test_a_final_state_is_entered_from_in_progress_and_reports_are_numbered(service: Service) -> None:
