@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,14 +21,22 @@ log = logging.getLogger(__name__)
 @dataclass
 class _Loaded:
     model: Model
+    used_at: float
     users: int = 0
     kept: bool = True
 
 
 class InUse:
-    """Who uses which model."""
+    """Who uses which model, and who did last.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock
+        Monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         # by identity: two loads of one version are two engines
         self._loaded: dict[int, _Loaded] = {}
@@ -36,7 +44,13 @@ class InUse:
     def add(self, model: Model) -> None:
         """A model was loaded."""
         with self._lock:
-            self._loaded[id(model)] = _Loaded(model)
+            self._loaded[id(model)] = _Loaded(model, self._clock())
+
+    def idle_s(self, model: Model) -> float:
+        """Seconds since the last user of a model ended, or since it was loaded; 0 while somebody uses it."""
+        with self._lock:
+            entry = self._loaded.get(id(model))
+            return 0.0 if entry is None or entry.users else self._clock() - entry.used_at
 
     @contextmanager
     def using(self, model: Model) -> Iterator[bool]:
@@ -66,6 +80,7 @@ class InUse:
     def _give_back(self, entry: _Loaded) -> None:
         with self._lock:
             entry.users -= 1
+            entry.used_at = self._clock()
             last = not entry.users and not entry.kept
             if last:
                 del self._loaded[id(entry.model)]

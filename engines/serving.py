@@ -2,14 +2,16 @@
 
 A folder that is dropped in or a new ``rollout.json`` is taken up by :meth:`Serving.reload`. Guarantee: only a
 version that passed its own validation here is ever chosen; where the serving one did not, the previous one serves
-and the state of the other says why. What no longer serves is closed when the last task that uses it has ended.
+and the state of the other says why. What no longer serves is closed when the last task that uses it has ended, and
+what only tasks had named when none did for a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +31,9 @@ from schemas.logs import fields
 log = logging.getLogger(__name__)
 
 _NO_DIGEST: Final = ""
+
+#: So long a version that tasks named stays loaded for the next one, in seconds.
+_NAMED_AGAIN_S: Final = 900.0
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,22 @@ class Serving:
         Makes the engine of a model file.
     records
         What passed its validation on this node before.
+    clock
+        Monotonic, in seconds.
     """
 
-    def __init__(self, root: Path, engine_of: EngineFactory, records: Records) -> None:
+    def __init__(
+        self,
+        root: Path,
+        engine_of: EngineFactory,
+        records: Records,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root = root
         self._engine_of = engine_of
         self._records = records
         self._slots: dict[str, Slot] = {}
-        self._in_use = InUse()
+        self._in_use = InUse(clock)
         # one load at a time: it needs memory and cores that tasks need too
         self._reloading = threading.Lock()
         self._loading: dict[tuple[str, int], Future[None]] = {}
@@ -177,7 +190,7 @@ class Serving:
             except ConfigurationError:
                 present = []
             try:
-                slots = {name: self._slot(name, before.get(name)) for name in present}
+                slots = {name: self._without_idle(self._slot(name, before.get(name))) for name in present}
                 self._slots = slots
             finally:
                 self._close_replaced()
@@ -188,12 +201,22 @@ class Serving:
             with self._reloading:
                 slot = self._slots.get(name)  # another one, where the repository changed meanwhile
                 if slot is not None and number in slot.numbers:
-                    # it stays until the repository changes
                     self._ready(self._root / name, slot, number)
         finally:
             with self._asking:
                 del self._loading[name, number]
             loading.set_result(None)
+
+    def _without_idle(self, slot: Slot) -> Slot:
+        """Without the versions on standby that nobody has named for long: they hold memory that others need."""
+        kept = {
+            number: model
+            for number, model in slot.loaded.items()
+            if slot.role(number) is not VersionState.STANDBY
+            or (slot.rollout is not None and number in (slot.rollout.serving, slot.rollout.previous))
+            or self._in_use.idle_s(model) < _NAMED_AGAIN_S
+        }
+        return slot if len(kept) == len(slot.loaded) else replace(slot, loaded=kept)
 
     def _close_replaced(self) -> None:
         self._in_use.keep_only(model for slot in self._slots.values() for model in slot.loaded.values())
