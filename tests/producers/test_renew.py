@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_beginning_anew_is_tried_until_it_works(tmp_path: Path) -> None:
             return True
 
         wait_for(publishes, "a transaction after the broker's return")
+
+
+def test_one_that_has_started_starts_again(kafka_settings: KafkaSettings) -> None:
+    """As the HL7 listener, when what it does next at its start was in vain."""
+    name = f"test.started.{uuid.uuid4().hex}"
+    publisher = EventPublisher(kafka_settings, Codec(), "/test/node/p", Telemetry(), name, name)
+    publisher.start(60)
+    publisher.start(60)
+    with publisher.transaction() as transaction:
+        transaction.publish_raw(Topic.AUDIT, b"test", b"test", [])
 
 
 @pytest.mark.parametrize("begin", [EventPublisher.start, EventPublisher.renew])
