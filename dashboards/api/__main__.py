@@ -6,6 +6,7 @@ import gc
 import random
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from dashboards.live.follow import Follower
 from dashboards.live.recall import Recall
 from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk
-from dashboards.orders.once import Writer
+from dashboards.orders.once import Output, Writer
 from dashboards.orders.site import site_of_environment
 from dashboards.ups.subscriptions import Subscriptions
 from producers.kafka import EventPublisher
@@ -28,6 +29,7 @@ from producers.process import Process, run
 from producers.schema_registry import codec_from
 from schemas.destinations import EscalationSettings
 from schemas.errors import ConfigurationError
+from schemas.events import InferenceTask, TaskStatus
 from schemas.settings import ApiSettings, KafkaSettings, RegistrySettings, secret_of
 
 
@@ -54,7 +56,7 @@ def _body(process: Process) -> None:
         _now,
         publish,
         recall,
-        Desk(view, follower.missing, recall, _once(process, follower), publish, site_of_environment(), _now),
+        Desk(view, follower.missing, recall, _once(process, follower, view), publish, site_of_environment(), _now),
         subscriptions,
         # with an empty one everybody could sign
         secret_of(alarms.link_secret, alarms.link_secret_file, "SCANSTREAM_ESCALATION_LINK_SECRET") or None,
@@ -81,12 +83,17 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _once(process: Process, follower: Follower) -> Writer:
+def _once(process: Process, follower: Follower, view: LiveView) -> Writer:
     def publisher(transactional_id: str) -> EventPublisher:
         codec = codec_from(RegistrySettings())
         return EventPublisher(KafkaSettings(), codec, process.source, process.telemetry, transactional_id)
 
-    return Writer(publisher, CatchUp(KafkaSettings(), follower.has_read), time.sleep, random.random)
+    def learn(outputs: Sequence[Output]) -> None:
+        match [event for _, _, event in outputs]:
+            case [InferenceTask() as task, TaskStatus() as status]:
+                view.learn(task, status)
+
+    return Writer(publisher, CatchUp(KafkaSettings(), follower.has_read), learn, time.sleep, random.random)
 
 
 def _settle_memory() -> None:
