@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -13,6 +13,7 @@ from fastapi.requests import HTTPConnection
 from dashboards.live.reviews import Place
 from dashboards.live.view import LiveView
 from dashboards.orders.desk import Desk
+from dashboards.ups.rendered import Rendered
 from dashboards.ups.subscriptions import Subscriptions
 from producers.telemetry import Telemetry
 from schemas.events import Event
@@ -45,6 +46,8 @@ class ApiContext:
         Signs links to acknowledge an alarm; ``None``: there are no such links.
     public_url
         Root of the service as clients see it; ``None``: as the request names it.
+    rendered
+        Workitems as JSON.
     """
 
     view: LiveView
@@ -57,6 +60,7 @@ class ApiContext:
     subscriptions: Subscriptions
     link_secret: str | None = None
     public_url: str | None = None
+    rendered: Rendered = field(default_factory=Rendered)
 
     def root_of(self, request: Request) -> str:
         """Root of the service without a trailing slash."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from fastapi import Request, Response
 from pydicom import Dataset
 
-from dashboards.ups.model import Json
 from dashboards.ups.orders import WorkitemRefused, parsed, warning
 from producers.dicomweb import multipart
 from producers.dicomweb.media import DICOM_JSON, DICOM_XML, JSON, MULTIPART_RELATED, choose
@@ -54,10 +53,11 @@ def check_acceptable(request: Request, *, one: bool) -> str:
     return chosen
 
 
-def answer(items: Sequence[Json], media_type: str, warnings: Sequence[str] = ()) -> Response:
+def answer(items: Sequence[Any], media_type: str, warnings: Sequence[str] = ()) -> Response:
     """Data sets as a client likes them, with sentences for the Warning header field; none is 204.
 
-    ``media_type`` is what :func:`check_acceptable` chose: ``multipart/related`` has parts in XML.
+    ``media_type`` is what :func:`check_acceptable` chose: ``multipart/related`` has parts in XML. For JSON an item
+    may also be what is rendered already.
     """
     headers = warning(*warnings)
     if not items:

@@ -93,7 +93,8 @@ def _reason(task: TaskView) -> Json | None:
     return None if text is None else {"text": text}
 
 
-def _business(task: TaskView) -> str:
+def business_status(task: TaskView) -> str:
+    """Code of ``Task.businessStatus``."""
     if task.state is TaskState.COMPLETED and task.deliveries:
         stored = all(one.status in (DeliveryStatus.STORED, DeliveryStatus.SKIPPED) for one in task.deliveries)
         return "delivered" if stored else "delivered-partial"
@@ -169,7 +170,7 @@ _ELEMENTS: Final[dict[str, Callable[[TaskView], object]]] = {
     "identifier": lambda task: [identity.task_identifier(task.task_id)],
     "status": status_of,
     "statusReason": _reason,
-    "businessStatus": lambda task: {"coding": [{"system": BUSINESS_STATUS, "code": _business(task)}]},
+    "businessStatus": lambda task: {"coding": [{"system": BUSINESS_STATUS, "code": business_status(task)}]},
     "intent": lambda _: "order",
     "priority": lambda task: PRIORITIES[task.priority],
     "code": lambda task: {"coding": [{"system": MODEL, "code": task.model_name}], "text": task.model_name},

@@ -8,7 +8,7 @@ version.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,12 +134,12 @@ class FhirStore:
             )
         return stored
 
-    def ids(self, resource_type: str) -> set[str]:
-        """Ids of all resources of a type."""
+    def among(self, resource_type: str, ids: Sequence[str]) -> set[str]:
+        """Which of these ids resources of a type have."""
+        marks = ", ".join("?" * len(ids))
+        sql = f"SELECT id FROM resource WHERE type = ? AND id IN ({marks})"  # noqa: S608 - placeholders only
         with self._database.read() as connection:
-            return {
-                row[0] for row in connection.execute("SELECT id FROM resource WHERE type = ?", (resource_type,))
-            }
+            return {row[0] for row in connection.execute(sql, (resource_type, *ids))}
 
     def search(self, wanted: query.Query) -> Page:
         """Matches of a search, one page of them."""

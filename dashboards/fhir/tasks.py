@@ -13,10 +13,9 @@ from typing import Final
 import orjson
 
 from dashboards.fhir import query
+from dashboards.fhir.alike import Alike, millis
 from dashboards.fhir.live_task import etag_of, live_task
-from dashboards.fhir.matching import matching
 from dashboards.fhir.outcome import FhirRefusal, Json
-from dashboards.fhir.parameters import elements
 from dashboards.fhir.store import FhirStore, Page, Stored
 from dashboards.fhir.task_request import command_of, order_of_task
 from dashboards.live.catalogue import Mark
@@ -39,16 +38,18 @@ _ELEMENT: Final = {
 #: Tasks that are looked at for one page; a page of older ones begins where it ended.
 _MOST: Final = 1_000
 #: Tasks that are matched at a time.
-_PIECE: Final = 100
+_PIECE: Final = 500
+
+#: Parameters that name a task or its study.
+_NAMES: Final = frozenset({"_id", "identifier", "focus:identifier"})
 
 
 @dataclass(frozen=True)
 class Current:
-    """A Task as it is now; ``made_at`` is in milliseconds since 1970."""
+    """A Task as it is now."""
 
     stored: Stored
     etag: str
-    made_at: int = 0
 
 
 class Tasks:
@@ -111,12 +112,12 @@ class Tasks:
         if wanted.only_total:
             return Page((), self._total(stored, len(matches)), None)
         if len(matches) > wanted.count or cut_at is not None:
-            last = matches[wanted.count - 1].made_at if len(matches) > wanted.count else 0
+            last = _made_at(matches[wanted.count - 1]) if len(matches) > wanted.count else 0
             last = max(last, cut_at or 0)
             # those of the same millisecond belong to this page, because the next one begins before it
-            page = tuple(one.stored for one in matches if one.made_at >= last)
+            page = tuple(_current(one).stored for one in matches if _made_at(one) >= last)
             return Page(page, None, _LIVE + last)
-        page = tuple(one.stored for one in matches)
+        page = tuple(_current(one).stored for one in matches)
         rest = self._store.search(stored)
         total = None if wanted.after is not None or rest.total is None else rest.total + len(matches)
         if len(matches) == wanted.count:
@@ -199,18 +200,17 @@ class Tasks:
         total = self._store.search(wanted).total
         return None if total is None else total + more
 
-    def _live(self, wanted: query.Query) -> tuple[list[Current], int | None]:
+    def _live(self, wanted: query.Query) -> tuple[list[TaskView], int | None]:
         """Tasks that match and are not stored; and if not all were looked at, from when on all were.
 
         No more are looked at than a page needs, with those of the same millisecond as its last.
         """
-        matches, looked_at = list[Current](), elements("Task", wanted.names)
+        matches, alike = list[TaskView](), Alike(wanted)
         count, first = 0, 0
         for piece in self._candidates(wanted):
-            made = [(_updated(task), live_task(task, looked_at)) for task in piece]
-            matches += [_current(piece[at]) for at in matching(wanted, made)]
+            matches += alike.matching(piece)
             full = not wanted.only_total and len(matches) > wanted.count
-            if full and matches[-1].made_at < matches[wanted.count - 1].made_at:
+            if full and _made_at(matches[-1]) < _made_at(matches[wanted.count - 1]):
                 return matches, None
             count, first, last = count + len(piece), first or _made_at(piece[0]), _made_at(piece[-1])
             if count >= _MOST and last < first and not wanted.only_total:  # a total is of all
@@ -219,28 +219,40 @@ class Tasks:
 
     def _candidates(self, wanted: query.Query) -> Iterator[list[TaskView]]:
         """Tasks that are not stored, the newest first, a few at a time."""
-        stored = self._store.ids("Task")
         end = None if wanted.after is None else wanted.after - _LIVE
 
-        def waits(task: TaskView) -> bool:
-            return task.task_id not in stored and (end is None or _made_at(task) < end)
+        def before(task: TaskView) -> bool:
+            return end is None or _made_at(task) < end
 
-        named = [value for name, value in wanted.used if name in ("_id", "identifier")]
-        if named:
-            # what a client asks by name is looked up, however many tasks there are
-            names = sorted({item.rpartition("|")[2] for value in named for item in query.split(value)})
-            found = [task for name in names if (task := self._view.task(name)) is not None and waits(task)]
-            if found:
-                yield sorted(found, key=_made_at, reverse=True)
+        def waiting(tasks: list[TaskView]) -> list[TaskView]:
+            stored = self._store.among("Task", [task.task_id for task in tasks])
+            return [task for task in tasks if task.task_id not in stored]
+
+        named = self._named(wanted)
+        if named is not None:
+            if piece := waiting([task for task in named if before(task)]):
+                yield sorted(piece, key=_made_at, reverse=True)
             return
         mark: Mark | None = None
         while True:
-            piece = self._view.newest(waits, mark, _PIECE)
-            if piece:
+            looked_at = self._view.newest(before, mark, _PIECE)
+            if piece := waiting(looked_at):
                 yield piece
-            if len(piece) < _PIECE:
+            if len(looked_at) < _PIECE:
                 return
-            mark = (piece[-1].created_at, piece[-1].task_id)
+            mark = (looked_at[-1].created_at, looked_at[-1].task_id)
+
+    def _named(self, wanted: query.Query) -> list[TaskView] | None:
+        """Tasks that a search names, which are looked up however many there are; ``None`` where it names none."""
+        for parameter, value in wanted.used:
+            names = {item.rpartition("|")[2] for item in query.split(value)} if parameter in _NAMES else set()
+            if not names or "" in names:  # a system without a value names nothing
+                continue
+            if parameter in ("_id", "identifier"):
+                return [task for name in names if (task := self._view.task(name)) is not None]
+            studies = [self._view.study(name.removeprefix("urn:oid:")) for name in names]
+            return [task for study in studies if study is not None for task in self._view.tasks_of(study)]
+        return None
 
 
 def _matches(condition: str, etag: str) -> bool:
@@ -250,16 +262,12 @@ def _matches(condition: str, etag: str) -> bool:
 
 
 def _current(task: TaskView) -> Current:
-    stored = Stored("Task", task.task_id, 0, _updated(task), orjson.dumps(live_task(task)))
-    return Current(stored, etag_of(task), _made_at(task))
-
-
-def _updated(task: TaskView) -> int:
-    return round(task.updated_at.timestamp() * 1000)
+    stored = Stored("Task", task.task_id, 0, millis(task.updated_at), orjson.dumps(live_task(task)))
+    return Current(stored, etag_of(task))
 
 
 def _made_at(task: TaskView) -> int:
-    return round(task.created_at.timestamp() * 1000)
+    return millis(task.created_at)
 
 
 def _first_identifier(resource: Json) -> str | None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from dashboards.live import line
 from dashboards.live.alarms import Alarms
-from dashboards.live.catalogue import Catalogue, Mark
+from dashboards.live.catalogue import Catalogue, Fitting, Kind, Mark
 from dashboards.live.decisions import Decisions
 from dashboards.live.feed import Feed
 from dashboards.live.fold import Follow, TaskEvent, study_after, task_after
@@ -40,7 +40,7 @@ from schemas.events import (
 #: Tasks whose deliveries or commands were read before anything else of them; most were forgotten or expired.
 MAX_EARLY_TASKS: Final = 1_000
 #: Tasks that are looked at under one hold of the lock.
-PIECE: Final = 500
+PIECE: Final = 1_000
 #: Reviews are kept by task.
 TASKS_PER_STUDY: Final = 3
 
@@ -173,23 +173,43 @@ class LiveView:
             return None if found is None else self._tasks.get(found)
 
     def newest(
-        self, wanted: Callable[[TaskView], bool], before: Mark | None, most: int, study: str | None = None
+        self,
+        wanted: Callable[[TaskView], bool],
+        before: Mark | None,
+        most: int,
+        study: str | None = None,
+        kinds: Callable[[Kind], bool] | None = None,
     ) -> list[TaskView]:
-        """Tasks (of one study) that are wanted, the newest first, from a mark on."""
-        found = list[TaskView]()
+        """Tasks (of one study) that are wanted, the newest first, from a mark on.
+
+        Parameters
+        ----------
+        wanted
+            Whether a task is wanted.
+        before
+            Where to begin; ``None``: with the newest.
+        most
+            How many at most.
+        study
+            StudyInstanceUID; ``None``: of any study.
+        kinds
+            Whether a task of a kind may be wanted: those of others are not looked at. ``None``: of any kind.
+        """
+        if study is not None:
+            with self._lock:
+                known = self._studies.get(study)
+                ids = self._catalogue.newest_of(known.task_ids if known else (), before)
+                tasks = [self._tasks[task_id] for task_id in ids]
+            return list(islice(filter(wanted, tasks), most))
+        found, fitting = list[TaskView](), None if kinds is None else Fitting(kinds)
         while True:
             # looked through outside the lock, a piece at a time: who reads the log must not wait for a search
             with self._lock:
-                if study is None:
-                    tasks = self._catalogue.newest(before, self._tasks.get)
-                else:
-                    known = self._studies.get(study)
-                    tasks = self._catalogue.newest_of(known.task_ids if known else (), before, self._tasks.get)
-                piece = list(islice(tasks, PIECE))
-            found += islice((task for task in piece if wanted(task)), most - len(found))
-            if len(found) >= most or len(piece) < PIECE:
+                ids, before = self._catalogue.newest(before, PIECE, fitting)
+                tasks = [self._tasks[task_id] for task_id in ids]
+            found += islice(filter(wanted, tasks), most - len(found))
+            if len(found) >= most or before is None:
                 return found
-            before = (piece[-1].created_at, piece[-1].task_id)
 
     def place_in_line(self, task_id: str) -> line.Place | None:
         """Where a task stands among those that wait; ``None`` where it does not wait."""

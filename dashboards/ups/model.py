@@ -6,6 +6,8 @@ forty times as long, and every request waits for them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -33,13 +35,19 @@ PLACES: Final = _Places()
 def dataset(**elements: Value) -> Json:
     """Data set of these elements, in the order of their tags."""
     found: Json = {}
-    for keyword, value in elements.items():
-        tag, representation = PLACES[keyword]
-        if value is None or value in ("", []):
+    for keyword, tag, representation in _in_order(tuple(elements)):
+        value = elements[keyword]
+        if value is None or value == "" or value == []:
             found[tag] = {"vr": representation}
         else:
-            found[tag] = {"vr": representation, "Value": value if isinstance(value, list) else [value]}
-    return dict(sorted(found.items()))
+            found[tag] = {"vr": representation, "Value": value if type(value) is list else [value]}
+    return found
+
+
+@lru_cache(1_000)
+def _in_order(keywords: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Keyword, tag and value representation of each, by tag; the same few sets of keywords come again."""
+    return sorted(((keyword, *PLACES[keyword]) for keyword in keywords), key=itemgetter(1))
 
 
 def value_of(item: Json, keyword: str) -> Any:

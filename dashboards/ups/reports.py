@@ -11,7 +11,7 @@ from typing import Final
 from dashboards.live.records import Said, TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import Json, Value, dataset, value_of
-from dashboards.ups.search import matches, parse_filter
+from dashboards.ups.search import matcher, parse_filter
 from dashboards.ups.subscriptions import FILTERED, GLOBAL, Subscription
 from dashboards.ups.workitem import (
     LABEL,
@@ -54,7 +54,7 @@ def is_wanted(task: TaskView, subscriptions: Iterable[Subscription], now: dateti
         if one.workitem == GLOBAL:
             in_general |= wanted
         elif one.workitem == FILTERED:
-            in_general |= wanted and matches(task, parse_filter(one.filter), now)
+            in_general |= wanted and matcher(parse_filter(one.filter), now)(task)
     return in_general
 
 

@@ -17,12 +17,24 @@ from urllib.parse import unquote
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
 
+from dashboards.live.catalogue import Kind
 from dashboards.live.records import TaskView
-from dashboards.ups.identity import workitem_uid
+from dashboards.live.view import LiveView
+from dashboards.ups.identity import task_of, workitem_uid
 from dashboards.ups.model import PLACES
 from dashboards.ups.orders import WorkitemRefused
 from dashboards.ups.times import span
-from dashboards.ups.workitem import LABEL, PRIORITIES, SCHEME, SHORT_CODE, dt, label_of, readiness_of, state_of
+from dashboards.ups.workitem import (
+    LABEL,
+    PRIORITIES,
+    SCHEME,
+    SHORT_CODE,
+    STATES,
+    dt,
+    label_of,
+    readiness_of,
+    state_of,
+)
 
 MOST: Final = 1_000
 #: Every attribute is given anyway; how it is sent is not the search's business (PS3.18 8.3.3).
@@ -30,6 +42,8 @@ _ELSEWHERE: Final = frozenset({"includefield", "accept", "charset"})
 #: A matching key of a filter (PS3.18 11.10.1.2), which ends where the next one begins.
 _NEXT_KEY: Final = re.compile(r"[,&](?=[A-Za-z0-9_.]+=)")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{8}")
+
+_STUDY: Final = "InputInformationSequence.StudyInstanceUID"
 
 Reader = Callable[[TaskView, datetime], Iterable[str]]
 
@@ -51,13 +65,23 @@ KEYS: Final[dict[str, Reader]] = {
     "ScheduledWorkitemCodeSequence.CodingSchemeDesignator": lambda *_: (SCHEME,),
     "ScheduledStationNameCodeSequence.CodeValue": lambda *_: (LABEL,),
     "ScheduledStationNameCodeSequence.CodingSchemeDesignator": lambda *_: (SCHEME,),
-    "InputInformationSequence.StudyInstanceUID": lambda task, _: (task.study_instance_uid,),
+    _STUDY: lambda task, _: (task.study_instance_uid,),
     "InputInformationSequence.SeriesInstanceUID": lambda task, _: (
         task.asked.series_instance_uids if task.asked is not None else ()
     ),
     "ReferencedRequestSequence.AccessionNumber": lambda task, _: (
         (task.asked.accession_number,) if task.asked is not None and task.asked.accession_number else ()
     ),
+}
+
+#: The same for all tasks of a kind: each value that one of them may have.
+OF_KIND: Final[dict[str, Callable[[Kind], Iterable[str]]]] = {
+    "ProcedureStepState": lambda kind: STATES[kind.state],
+    "ScheduledProcedureStepPriority": lambda kind: (PRIORITIES[kind.priority],),
+    "ProcedureStepLabel": lambda kind: (label_of(kind),),
+    "WorklistLabel": lambda _: (LABEL,),
+    "ScheduledWorkitemCodeSequence.CodeValue": lambda kind: (kind.model_name,),
+    "ScheduledStationNameCodeSequence.CodeValue": lambda _: (LABEL,),
 }
 
 
@@ -113,18 +137,45 @@ def parse_filter(text: str) -> Wanted:
     return parse((unquote(name), unquote(value)) for name, _, value in keys)
 
 
-def matches(task: TaskView, wanted: Wanted, now: datetime) -> bool:
-    """Whether the workitem of a task has all that is asked for."""
-    for path, value in wanted.keys:
-        if value == "":
-            continue
-        keyword = path.rpartition(".")[2]
-        for known in KEYS[path](task, now):
-            if _fits(keyword, value, known):
-                break
-        else:
-            return False
-    return True
+def find(view: LiveView, wanted: Wanted, now: datetime, most: int) -> list[TaskView]:
+    """Tasks whose workitems match, the newest first, and no more than so many.
+
+    What names a workitem or a study is looked up; else no task is looked at whose kind rules it out.
+    """
+    named = dict(wanted.keys)
+    matches, uids = matcher(wanted, now), _uids(named.get("SOPInstanceUID", ""))
+    if uids:
+        found = [task for uid in uids if (task := task_of(view, uid)) is not None and matches(task)]
+        return sorted(found, key=lambda task: (task.created_at, task.task_id), reverse=True)[:most]
+    study = named.get(_STUDY, "")
+    only = study if len(_uids(study)) == 1 else None
+    return view.newest(matches, None, most, only, kinds(wanted))
+
+
+def kinds(wanted: Wanted) -> Callable[[Kind], bool]:
+    """Whether the workitem of a task of a kind may have all that is asked for."""
+    tests = [
+        (OF_KIND[path], _test(path.rpartition(".")[2], value))
+        for path, value in wanted.keys
+        if value != "" and path in OF_KIND
+    ]
+    return lambda kind: all(any(map(fits, values(kind))) for values, fits in tests)
+
+
+def matcher(wanted: Wanted, now: datetime) -> Callable[[TaskView], bool]:
+    """Whether the workitem of a task has all that is asked for: prepared once, for a search asks of thousands."""
+    tests = [(KEYS[path], _test(path.rpartition(".")[2], value)) for path, value in wanted.keys if value != ""]
+
+    def matches(task: TaskView) -> bool:
+        for values, fits in tests:
+            for value in values(task, now):
+                if fits(value):
+                    break
+            else:
+                return False
+        return True
+
+    return matches
 
 
 def _check_time(path: str, value: str) -> None:
@@ -146,22 +197,23 @@ def _path(name: str) -> str:
     return ".".join(parts)
 
 
-@lru_cache(10_000)
-def _fits(keyword: str, value: str, known: str) -> bool:
+@lru_cache(1_000)
+def _test(keyword: str, wanted: str) -> Callable[[str], bool]:
+    """Whether a value is what was asked for."""
     representation = PLACES[keyword][1]
     if representation == "DT":
-        first, end = span(value)
-        return first <= known < end
+        first, end = span(wanted)
+        return lambda known: first <= known < end
     if representation == "UI":
-        return known in _uids(value)
-    return _pattern(value).fullmatch(known) is not None
+        return _uids(wanted).__contains__
+    if not {"*", "?"} & set(wanted):
+        return wanted.__eq__
+    signs = {"*": ".*", "?": "."}
+    pattern = re.compile("".join(signs.get(sign, re.escape(sign)) for sign in wanted), re.DOTALL)
+    # few different values are known of many tasks
+    return lru_cache(1_000)(lambda known: pattern.fullmatch(known) is not None)
 
 
-@lru_cache(1_000)
 def _uids(value: str) -> frozenset[str]:
-    return frozenset(re.split(r"[,\\]", value))
-
-
-@lru_cache(1_000)
-def _pattern(value: str) -> re.Pattern[str]:
-    return re.compile("".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in value), re.DOTALL)
+    """UIDs of a list."""
+    return frozenset(re.split(r"[,\\]", value)) if value else frozenset()

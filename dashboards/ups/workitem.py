@@ -20,6 +20,7 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Final
 
+from dashboards.live.catalogue import Kind
 from dashboards.live.records import TaskView
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.model import Json, Value, dataset
@@ -68,6 +69,19 @@ class State(StrEnum):
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
     CANCELED = "CANCELED"
+
+
+#: State of a task → those that its workitem may have.
+STATES: Final = {
+    TaskState.QUEUED: (State.SCHEDULED, State.IN_PROGRESS),
+    TaskState.PREPROCESSING: (State.IN_PROGRESS,),
+    TaskState.INFERRING: (State.IN_PROGRESS,),
+    TaskState.POSTPROCESSING: (State.IN_PROGRESS,),
+    TaskState.RETRY_WAIT: (State.SCHEDULED, State.IN_PROGRESS),
+    TaskState.COMPLETED: (State.IN_PROGRESS, State.COMPLETED),
+    TaskState.FAILED: (State.CANCELED,),
+    TaskState.CANCELLED: (State.CANCELED,),
+}
 
 
 def state_of(task: TaskView, now: datetime) -> State:
@@ -125,7 +139,7 @@ def workitem(
     )
 
 
-def label_of(task: TaskView) -> str:
+def label_of(task: TaskView | Kind) -> str:
     """Procedure Step Label (0074,1204)."""
     return f"AI {task.model_name}"[:64]
 
@@ -267,6 +281,7 @@ def code_item(code: Code) -> Json:
     return dataset(**{keyword: code.value}, CodingSchemeDesignator=code.scheme, CodeMeaning=code.meaning)
 
 
+@lru_cache(20_000)
 def dt(moment: datetime) -> str:
     """Value of VR DT in UTC (PS3.5 6.2)."""
     return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S.%f+0000")

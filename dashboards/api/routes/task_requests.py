@@ -21,6 +21,7 @@ from dashboards.api.inference_models import (
 )
 from dashboards.api.models import Problem
 from dashboards.api.problems import MEDIA_TYPE, NOT_FOUND
+from dashboards.live.catalogue import Kind
 from dashboards.live.records import TaskView
 from schemas.events import CommandKind
 from schemas.topics import Priority
@@ -54,16 +55,21 @@ def tasks(
     states = frozenset(status or PublicState)
     classes = frozenset(priority or Priority)
 
+    def of_kind(kind: Kind | TaskView) -> bool:
+        return (
+            present_task.PUBLIC[kind.state] in states
+            and kind.priority in classes
+            and (model is None or kind.model_name == model)
+        )
+
     def wanted(task: TaskView) -> bool:
         return (
-            present_task.PUBLIC[task.state] in states
-            and task.priority in classes
-            and (model is None or task.model_name == model)
+            of_kind(task)
             and (first is None or task.created_at >= first)
             and (end is None or task.created_at < end)
         )
 
-    found = context.view.newest(wanted, mark, limit + 1, study)
+    found = context.view.newest(wanted, mark, limit + 1, study, of_kind)
     now, root = context.now(), context.root_of(request)
     page = [present_task.resource(task, context.view, now, root) for task in found[:limit]]
     following = None

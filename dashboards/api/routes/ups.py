@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydicom import Dataset
@@ -43,6 +44,7 @@ from dashboards.ups.orders import (
     warning,
 )
 from dashboards.ups.workitem import PRIORITIES, State, state_of, workitem
+from producers.dicomweb.media import MULTIPART_RELATED
 from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import CommandKind, SeriesContent, StudyReady
 
@@ -94,13 +96,16 @@ def find(request: Request, context: Context) -> Response:
     wanted = search.parse(request.query_params.multi_items())
     now = context.now()
     end = wanted.offset + wanted.limit
-    tasks = context.view.newest(lambda task: search.matches(task, wanted, now), None, end + 1)
+    tasks = search.find(context.view, wanted, now, end + 1)
     remarks = ["The fuzzymatching parameter is not supported. Only literal matching has been performed."]
     remarks = remarks if wanted.fuzzy else []
     if len(tasks) > end:
         remarks.append("There are additional results that can be requested: use limit and offset")
     page = tasks[wanted.offset : end]
-    return answer([_of(task, context, now) for task in page], kind, remarks)
+    if kind == MULTIPART_RELATED:
+        return answer([_of(task, context, now) for task in page], kind, remarks)
+    rendered = [context.rendered(task, now, _expected(task, context, now)) for task in page]
+    return answer([orjson.Fragment(one) for one in rendered], kind, remarks)
 
 
 @router.get("/{uid}", response_class=Response)
@@ -212,8 +217,11 @@ def _cancel(uid: str, item: Dataset, context: ApiContext) -> Response:
 
 
 def _of(task: TaskView, context: ApiContext, now: datetime, series: Sequence[SeriesContent] = ()) -> Json:
-    _, expected = present_task.outlook(task, context.view, now)
-    return workitem(task, now, series, expected)
+    return workitem(task, now, series, _expected(task, context, now))
+
+
+def _expected(task: TaskView, context: ApiContext, now: datetime) -> datetime | None:
+    return present_task.outlook(task, context.view, now)[1]
 
 
 def _series(task: TaskView, context: ApiContext) -> tuple[SeriesContent, ...]:

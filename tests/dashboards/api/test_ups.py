@@ -11,8 +11,8 @@ import pytest
 from pydicom import Dataset
 from websockets.sync.client import connect
 
-from dashboards.api.routes import ups
 from dashboards.live.records import TaskView
+from dashboards.ups import rendered
 from dashboards.ups.workitem import workitem
 from schemas.events import CommandKind, InferenceTask, TaskCommand, TaskState
 from schemas.topics import Priority, Topic
@@ -255,11 +255,11 @@ async def test_a_search_makes_the_workitems_of_its_page_only(
     service.read(*(Story(f"1.{number}").task() for number in range(300)))
     made = list[str]()
 
-    def counted(task: TaskView, *given: Any) -> dict[str, Any]:
+    def counted(task: TaskView, *given: Any, **more: Any) -> dict[str, Any]:
         made.append(task.task_id)
-        return workitem(task, *given)
+        return workitem(task, *given, **more)
 
-    monkeypatch.setattr(ups, "workitem", counted)
+    monkeypatch.setattr(rendered, "workitem", counted)
     assert (await client.get("/workitems?ProcedureStepLabel=none*")).status_code == 204
     assert made == []
     page = read(await client.get("/workitems?limit=4&offset=296&ProcedureStepLabel=AI*"))
