@@ -24,7 +24,7 @@ from dashboards.orders.desk import Desk
 from dashboards.ups import search
 from dashboards.ups.identity import workitem_uid
 from dashboards.ups.rendered import Rendered
-from dashboards.ups.workitem import workitem
+from dashboards.ups.workitem import STATES, state_of, workitem
 from schemas.events import Event
 from tests.dashboards.crowd import histories, view_of
 from tests.dashboards.story import START
@@ -77,6 +77,13 @@ def test_workitems(events: list[Event], filters: list[tuple[str, str]], most: in
     wanted = search.parse(filters)
     each = [task for task in known if search.matcher(wanted, NOW)(task)]
     assert search.find(view, wanted, NOW, most) == each[:most]
+
+
+@given(histories())
+def test_a_kind_has_every_state_that_one_of_its_workitems_has(events: list[Event]) -> None:
+    for task in view_of(events).tasks():
+        found = {state_of(task, NOW + wait) for wait in (timedelta(), timedelta(hours=2))}
+        assert found <= set(STATES[task.state])
 
 
 @given(histories(), st.lists(st.sampled_from(TASKS), min_size=1, max_size=3))
