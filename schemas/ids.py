@@ -49,3 +49,14 @@ def task_id(study_instance_uid: str, revision: int, model_name: str, request: st
     ``request`` distinguishes a task that somebody asked for from the one that the arrival of the study made.
     """
     return event_id("task", study_instance_uid, revision, model_name, request)
+
+
+def uuid_of(identifier: str) -> uuid.UUID:
+    """UUID that stands for an identifier: the one that it is the text of, or one made of it.
+
+    Tasks of our own have UUIDs; those of another producer may have any text.
+    """
+    try:
+        return uuid.UUID(identifier)
+    except ValueError:
+        return uuid.uuid5(NAMESPACE, identifier)

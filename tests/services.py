@@ -49,6 +49,10 @@ def program(
         )
         try:
             yield child
+        except BaseException:
+            # why it failed stands there more often than not
+            print(f"the last of {log}:\n{log.read_text(errors='replace')[-4_000:]}")
+            raise
         finally:
             stop(child)
 

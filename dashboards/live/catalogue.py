@@ -6,6 +6,7 @@ that comes in between is on the pages before. A search that names the kind of a 
 
 from __future__ import annotations
 
+import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from itertools import compress
 
 from dashboards.live.records import TaskView
 from schemas.events import TaskState
+from schemas.ids import uuid_of
 from schemas.topics import Priority
 
 #: When a task was made, and its id.
@@ -60,6 +62,8 @@ class Catalogue:
         self._kind_of: dict[tuple[str, Priority, TaskState], Kind] = {}
         self._mark_of: dict[str, Mark] = {}
         self._by_key: dict[str, str] = {}
+        #: Tasks whose ids are not the texts of their UUIDs.
+        self._by_uuid: dict[uuid.UUID, str] = {}
 
     def note(self, task: TaskView) -> None:
         """A task is known, and is now like this."""
@@ -71,6 +75,9 @@ class Catalogue:
             self._marks.insert(place, mark)
             self._kinds.insert(place, kind)
             self._mark_of[task.task_id] = mark
+            number = uuid_of(task.task_id)
+            if str(number) != task.task_id:
+                self._by_uuid[number] = task.task_id
         else:
             self._kinds[bisect_left(self._marks, mark)] = kind
         if task.asked is not None and task.asked.request_key is not None:
@@ -83,6 +90,7 @@ class Catalogue:
         if mark is not None:
             place = bisect_left(self._marks, mark)
             del self._marks[place], self._kinds[place]
+            self._by_uuid.pop(uuid_of(task.task_id), None)
         key = None if task.asked is None else task.asked.request_key
         if key is not None and self._by_key.get(key) == task.task_id:
             del self._by_key[key]
@@ -90,6 +98,10 @@ class Catalogue:
     def under(self, request_key: str) -> str | None:
         """Id of the task that was asked for under a key."""
         return self._by_key.get(request_key)
+
+    def of_uuid(self, number: uuid.UUID) -> str:
+        """Id of the task that a UUID stands for, if there is one."""
+        return self._by_uuid.get(number, str(number))
 
     def newest(
         self, before: Mark | None, most: int, fitting: Fitting | None = None

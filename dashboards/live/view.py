@@ -7,6 +7,7 @@ first, the oldest before the newer. Readers on any thread get immutable records.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -171,6 +172,11 @@ class LiveView:
         with self._lock:
             found = self._catalogue.under(request_key)
             return None if found is None else self._tasks.get(found)
+
+    def task_of_uuid(self, number: uuid.UUID) -> TaskView | None:
+        """Task that a UUID stands for (:func:`schemas.ids.uuid_of`), or ``None`` when it is not known."""
+        with self._lock:
+            return self._tasks.get(self._catalogue.of_uuid(number))
 
     def newest(
         self,

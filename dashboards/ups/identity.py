@@ -1,7 +1,7 @@
 """Task ↔ UID of the workitem that it is seen as.
 
 A workitem that somebody created keeps the UID that it was given; that of any other task is its UUID as an OID
-(PS3.5 B.2), so both ways need no memory.
+(PS3.5 B.2). A task whose id is no UUID, which another producer may have named so, has one made of that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from dashboards.live.records import TaskView
 from dashboards.live.view import LiveView
+from schemas.ids import uuid_of
 
 #: Request keys of tasks that were created as workitems.
 DOOR: Final = "ups:"
@@ -22,7 +23,7 @@ def workitem_uid(task: TaskView) -> str:
     key = None if task.asked is None else task.asked.request_key
     if key is not None and key.startswith(DOOR):
         return key.removeprefix(DOOR)
-    return f"{_ROOT}{uuid.UUID(task.task_id).int}"
+    return f"{_ROOT}{uuid_of(task.task_id).int}"
 
 
 def task_of(view: LiveView, uid: str) -> TaskView | None:
@@ -33,5 +34,5 @@ def task_of(view: LiveView, uid: str) -> TaskView | None:
     digits = uid.removeprefix(_ROOT)
     if not uid.startswith(_ROOT) or not digits.isdecimal() or len(digits) > 39 or int(digits) >= 1 << 128:
         return None
-    task = view.task(str(uuid.UUID(int=int(digits))))
+    task = view.task_of_uuid(uuid.UUID(int=int(digits)))
     return task if task is not None and workitem_uid(task) == uid else None
