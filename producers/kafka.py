@@ -246,8 +246,8 @@ class EventPublisher:
         DestinationUnavailable
             Kafka takes nothing, and the queue of what it did not take was full for too long.
         """
-        if self._unheard is not None and self._unheard.for_too_long(self._producer):
-            self._producer = self._unheard.moved(self._producer, self._client())
+        if self._unheard is not None and (heir := self._unheard.heir(self._producer, self._client)) is not None:
+            self._producer = self._unheard.moved(self._producer, heir)
         event: Queued = {
             "topic": topic,
             "value": value,

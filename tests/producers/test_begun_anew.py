@@ -27,6 +27,7 @@ from streams.worker.job import Partition
 from tests.dashboards.story import Story
 from tests.producers.nameless import FIND_COORDINATOR, Nameless
 from tests.services import wait_for
+from tests.tools import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -87,12 +88,28 @@ def test_what_a_publisher_without_transactions_has_queued_is_sent_by_another_cli
     publisher.publish_raw(topic, b"gone", None, [], partition=2)
     with pytest.raises(DestinationUnavailable, match="did not acknowledge 201"):
         publisher.flush(2.0)
+    # Kafka answers another client the first time; at the second time, that one goes on
+    publisher.publish_raw(topic, b"one", b"200", [("n", b"")])
+    with pytest.raises(DestinationUnavailable, match="did not acknowledge 202"):
+        publisher.flush(2.0)
     publisher.publish_raw(topic, b"one", b"after", [])
     publisher.flush(AT_MOST_S)
-    found = written(kafka_settings, topic, 203)
+    found = written(kafka_settings, topic, 204)
     of_one = [(value, named) for _, key, value, named in found if key == b"one"]
-    assert of_one == [(b"before", ""), *((b"%d" % number, "n") for number in range(200)), (b"after", "")]
+    assert of_one == [(b"before", ""), *((b"%d" % number, "n") for number in range(201)), (b"after", "")]
     assert (2, b"gone", None, "") in found
+
+
+def test_a_publisher_keeps_its_client_while_kafka_answers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unheard, "LONGEST_S", 0.1)
+    away = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}")
+    publisher = EventPublisher(away, Codec(), "/test/node/p", Telemetry())
+    client = publisher._producer
+    for number in range(4):
+        publisher.publish_raw("topic", b"key", b"%d" % number, [])
+        with pytest.raises(DestinationUnavailable, match=f"did not acknowledge {number + 1} events"):
+            publisher.flush(0.2)
+    assert publisher._producer is client
 
 
 def test_a_publisher_whose_client_is_lost_before_it_has_started_starts(way: Nameless) -> None:
