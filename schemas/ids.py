@@ -7,6 +7,7 @@ Event ids are UUIDv5 of what the event is about (RFC 9562 5.5); UIDs of DICOM ob
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Final
 
 NAMESPACE: Final = uuid.UUID("6a0cf1f7-7f54-5bb1-9d0e-5c0d2f0e51a1")
@@ -52,11 +53,12 @@ def task_id(study_instance_uid: str, revision: int, model_name: str, request: st
 
 
 def uuid_of(identifier: str) -> uuid.UUID:
-    """UUID that stands for an identifier: the one that it is the text of, or one made of it.
+    """UUID that stands for an identifier and for no other: the one that it is the text of, or one made of it.
 
     Tasks of our own have UUIDs; those of another producer may have any text.
     """
-    try:
-        return uuid.UUID(identifier)
-    except ValueError:
-        return uuid.uuid5(NAMESPACE, identifier)
+    with suppress(ValueError):
+        found = uuid.UUID(identifier)
+        if str(found) == identifier:  # another spelling is another identifier
+            return found
+    return uuid.uuid5(NAMESPACE, identifier)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from dashboards.api.inference_models import PublicState, TaskLinks, TaskResource
@@ -16,6 +16,7 @@ from schemas.events import TaskState
 PUBLIC: Final = {state: PublicState(state.value) for state in TaskState if state is not TaskState.RETRY_WAIT} | {
     TaskState.RETRY_WAIT: PublicState.QUEUED
 }
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def links(task: TaskView, root: str) -> TaskLinks:
@@ -112,5 +113,6 @@ def outlook(task: TaskView, view: LiveView, now: datetime) -> tuple[int | None, 
 
 
 def _at(moment: datetime, seconds: float) -> datetime:
-    at = moment + timedelta(seconds=seconds)
+    wait = timedelta(seconds=seconds)
+    at = min(moment, _END - wait) + wait
     return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -161,6 +161,7 @@ def more_urgent(one: Priority, other: Priority | None) -> Priority:
 
 
 def _moved(known: TaskView | None, event: TaskStatus) -> TaskView:
+    progress = min(max(event.progress, 0), 100)  # whatever a worker of others counts
     task = known or TaskView(
         task_id=event.task_id,
         study_instance_uid=event.study_instance_uid,
@@ -168,7 +169,7 @@ def _moved(known: TaskView | None, event: TaskStatus) -> TaskView:
         model_name=event.model_name,
         priority=event.priority,
         state=event.state,
-        progress=event.progress,
+        progress=progress,
         attempt=event.attempt,
         created_at=event.created_at,
         deadline=event.deadline,
@@ -177,7 +178,7 @@ def _moved(known: TaskView | None, event: TaskStatus) -> TaskView:
     return replace(
         task,
         state=event.state,
-        progress=event.progress,
+        progress=progress,
         attempt=event.attempt,
         # whoever writes the status may not have read the upgrade yet
         priority=more_urgent(event.priority, task.upgraded),

@@ -20,6 +20,8 @@ from schemas.events import TaskState
 #: Runs of a model that its usual duration is taken from, and how many there must be at least.
 RUNS: Final = 50
 FEWEST: Final = 1
+#: What lasted longer, or no time that can be, says nothing of the next run.
+LONGEST_S: Final = 86_400.0
 
 _Rank = tuple[int, datetime, str]
 
@@ -66,7 +68,8 @@ class Line:
             self._running[task.task_id] = task.model_name
         if task.result is not None and task.result.stages and (before is None or before.result is None):
             lasted = sum(stage.duration_ms for stage in task.result.stages) / 1000
-            self._durations.setdefault(task.model_name, deque(maxlen=RUNS)).append(lasted)
+            if 0 <= lasted <= LONGEST_S:
+                self._durations.setdefault(task.model_name, deque(maxlen=RUNS)).append(lasted)
 
     def forget(self, task_id: str) -> None:
         """A task waits and runs no longer."""
