@@ -6,6 +6,7 @@ Event ids are UUIDv5 of what the event is about (RFC 9562 5.5); UIDs of DICOM ob
 
 from __future__ import annotations
 
+import json
 import uuid
 from contextlib import suppress
 from typing import Final
@@ -21,17 +22,12 @@ def deterministic_uuid(kind: str, *parts: str | int) -> uuid.UUID:
     kind
         What is identified, such as ``study-ready``; two kinds never share an id.
     parts
-        What makes it unique within its kind. A part may not contain ``|``.
-
-    Raises
-    ------
-    ValueError
-        A part contains the separator, so that two different things could share an id.
+        What makes it unique within its kind: any text, as ids of other producers are among them.
     """
     texts = [str(part) for part in parts]
-    if any("|" in text for text in texts):
-        raise ValueError(f"an identifier part of {kind!r} contains '|'")
-    return uuid.uuid5(NAMESPACE, "|".join([kind, *texts]))
+    # a part that holds the separator is quoted, else two different things could share an id
+    name = f"{kind}={json.dumps(texts)}" if any("|" in text for text in texts) else "|".join([kind, *texts])
+    return uuid.uuid5(NAMESPACE, name)
 
 
 def event_id(kind: str, *parts: str | int) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Final
 
 from schemas.events import InstanceStored, SeriesContent, SeriesGeometry
 from streams import geometry
 from streams.sop_classes import is_image
+
+#: More than (0028,0008) Number of Frames, an IS, can say of one image; a sum has no other end.
+_MOST_FRAMES: Final = 2**31 - 1
 
 
 class Series:
@@ -73,7 +77,7 @@ class Series:
         if instance.has_contrast is not None:
             self._has_contrast = bool(self._has_contrast) or instance.has_contrast
         if instance.number_of_frames is not None and is_new:
-            self._frames = (self._frames or 0) + max(instance.number_of_frames, 0)
+            self._frames = min((self._frames or 0) + max(instance.number_of_frames, 0), _MOST_FRAMES)
         thickness = instance.slice_thickness_mm
         if thickness is not None and math.isfinite(thickness) and thickness > 0:
             self._thickness_mm = max(self._thickness_mm or 0.0, thickness)

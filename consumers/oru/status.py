@@ -69,7 +69,7 @@ def previous_filler_order_number(result: InferenceResult) -> str | None:
     ``None`` for a first revision, and for a run that somebody asked for, whose predecessor nobody can name.
     """
     study, model = result.study_instance_uid, result.model.name
-    if result.revision < 2 or "|" in model or result.task_id != task_id(study, result.revision, model):
+    if result.revision < 2 or result.task_id != task_id(study, result.revision, model):
         return None
     return filler_order_number(task_id(study, result.revision - 1, model))
 

@@ -201,12 +201,13 @@ def failed_for_now(
     """
     if task.attempt > len(RETRY_DELAYS_S):
         return could_not_run(task, model, error, node, now, limitations)
-    not_before = now + timedelta(seconds=RETRY_DELAYS_S[task.attempt - 1])
+    attempt = max(task.attempt, 1)  # whoever counts from below has no more attempts than others
+    not_before = now + timedelta(seconds=RETRY_DELAYS_S[attempt - 1])
     following = dataclasses.replace(
         task,
-        event_id=ids.event_id("task-attempt", task.task_id, task.attempt + 1),
+        event_id=ids.event_id("task-attempt", task.task_id, attempt + 1),
         occurred_at=now,
-        attempt=task.attempt + 1,
+        attempt=attempt + 1,
         not_before=not_before,
         excluded_nodes=tuple(dict.fromkeys((*task.excluded_nodes, node))),
     )
@@ -227,8 +228,7 @@ def _too_large(result: InferenceResult) -> InvalidInput | None:
 
 def _asked_for(task: InferenceTask) -> ModelIdentity:
     version = task.model_version or _UNKNOWN
-    # ids are made of parts that hold no such bar, and this name is anybody's
-    uid = ids.dicom_uid("device", *(part.replace("|", "/") for part in (task.model_name, version, _NO_DIGEST)))
+    uid = ids.dicom_uid("device", task.model_name, version, _NO_DIGEST)
     return ModelIdentity(task.model_name or _UNKNOWN, version, _NO_DIGEST, _UNKNOWN, uid, _UNKNOWN)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from typing import Final
 
 from producers.telemetry import Telemetry
@@ -36,8 +35,8 @@ log = logging.getLogger(__name__)
 #: Emergencies that the computing process knows at once; more of them wait here, in the same order.
 MOST_EMERGENCIES: Final = 64
 
-#: How long after its deadline a task waits for its gateway, where nobody said until when it is useful.
-PATIENCE: Final = timedelta(hours=24)
+#: No task is lost more often; the number is anybody's.
+_MOST_LOSSES: Final = 1000
 
 #: Percent after which the progress of a state is told again.
 _TELL_EVERY: Final = 10
@@ -176,7 +175,7 @@ class Desk:
                 what = f"the computing process of {self._node} was lost over this task ({message.cause})"
                 error = TransientFailure(f"{what}: look at the images and at the log of the worker")
                 identity = self._around.identity(job.task.model_name)
-                lost = dataclasses.replace(job.task, losses=job.task.losses + 1)
+                lost = dataclasses.replace(job.task, losses=min(max(job.task.losses, 0), _MOST_LOSSES) + 1)
                 self._finish(job, answers.failed_for_now(lost, identity, error, self._node, now.utc), now)
             else:
                 # whoever ends it while decoding is never computing: apart from the others it is found
@@ -378,7 +377,7 @@ class Desk:
         self._finish(job, verdicts.cancelled(job.task, self._node, now.utc, reason), now)
 
     def _out_of_patience(self, job: Job, now: Instant, reason: str) -> bool:
-        ends = job.task.useful_until or job.task.deadline + PATIENCE
+        ends = verdicts.patience_ends(job.task)
         if now.utc < ends:
             return False
         self._take_back(job)

@@ -41,7 +41,7 @@ class Received(NamedTuple):
     def given_away(self) -> int:
         """How often other nodes forwarded it."""
         text = header(self.headers, GIVEN_AWAY) if self.headers else None
-        return int(text) if text and text.isdecimal() else 0
+        return int(text[:9]) if text and text.isdecimal() else 0
 
 
 class Stage(Enum):

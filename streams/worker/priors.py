@@ -12,6 +12,7 @@ probability is of a version of a model; change of them would be of no meaning.
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from typing import Final
 
@@ -211,12 +212,13 @@ def _with_change(finding: Finding, values: tuple[PriorValue, ...]) -> Finding:
     added = []
     for measurement in finding.measurements:
         before = next((entry.measurement for entry in values if _is_about(entry, finding, measurement)), None)
-        if before is None:
+        change = math.nan if before is None else measurement.value - before.value
+        if before is None or not math.isfinite(change):
             continue
-        change = measurement.value - before.value
         added.append(Measurement(CHANGE, round(change, 3), measurement.unit))
-        if before.value > 0:
-            added.append(Measurement(CHANGE_PERCENT, round(100 * change / before.value, 1), _PERCENT))
+        percent = 100 * change / before.value if before.value > 0 else math.nan
+        if math.isfinite(percent):
+            added.append(Measurement(CHANGE_PERCENT, round(percent, 1), _PERCENT))
     return dataclasses.replace(finding, measurements=(*finding.measurements, *added)) if added else finding
 
 

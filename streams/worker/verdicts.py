@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas import ids
@@ -12,6 +12,10 @@ from schemas.topics import Topic
 from streams.worker.answers import Answer, status
 from streams.worker.job import Partition
 
+#: How long after its deadline a task waits for its gateway, where nobody said until when it is useful.
+PATIENCE: Final = timedelta(hours=24)
+
+_LAST_DEADLINE: Final = datetime.max.replace(tzinfo=UTC) - PATIENCE
 _FINAL: Final = frozenset({TaskState.COMPLETED, TaskState.FAILED})
 
 
@@ -69,6 +73,11 @@ def as_upgraded(answer: Answer, task: InferenceTask) -> Answer:
             deadline=task.deadline,
         )
     return dataclasses.replace(answer, events=events, retry=retry)
+
+
+def patience_ends(task: InferenceTask) -> datetime:
+    """Until when a task waits for its gateway, also where its deadline is at the end of time."""
+    return task.useful_until or min(task.deadline, _LAST_DEADLINE) + PATIENCE
 
 
 def overdue(task: InferenceTask, now: datetime) -> str | None:

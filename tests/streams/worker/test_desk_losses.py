@@ -13,11 +13,11 @@ from schemas.events import (
     TaskState,
 )
 from schemas.topics import TASK_TOPICS
-from streams.worker.desk import PATIENCE
 from streams.worker.gateways import PROBE_FIRST_S
 from streams.worker.job import Job, Partition
 from streams.worker.protocol import Abandon, Begin, Unreachable
 from streams.worker.supervisor import Died
+from streams.worker.verdicts import PATIENCE
 from tests.streams.worker.table import FAR, MODEL, P1, P3, P4, Table
 from tests.streams.worker.tasks import START, job
 

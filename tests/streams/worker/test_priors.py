@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -49,9 +50,13 @@ def test_growth_is_told_absolutely_and_in_percent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "expected"), [(None, {}), (0.0, {CHANGE: 130.0})], ids=["nothing", "an empty volume"]
+    ("before", "expected"),
+    [(None, {}), (0.0, {CHANGE: 130.0}), (math.nan, {}), (-math.inf, {}), (5e-324, {CHANGE: 130.0})],
+    ids=["nothing", "an empty volume", "no number", "no end", "next to nothing"],
 )
-def test_what_was_nothing_has_no_percentage(before: float | None, expected: dict[Code, float]) -> None:
+def test_what_was_nothing_or_no_number_has_no_percentage(
+    before: float | None, expected: dict[Code, float]
+) -> None:
     found = compared(result(study(2), 130.0), study(2), prior(study(1), before))
     assert changes(found) == expected
 
