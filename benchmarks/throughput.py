@@ -86,7 +86,8 @@ def loads(*, quick: bool) -> list[Load]:
         Load("few large studies, brain model", BRAIN, 128, 12 // few, 160, 256),
         Load("few large studies, brain model on one core", BRAIN, 128, 12 // few, 160, 256, threads=1),
         Load("many small studies, accelerator", SMALL.name, 0, 80 // few, 8, 64, windows=SMALL),
-        Load("few large studies, accelerator", LARGE.name, 0, 12 // few, 160, 256, windows=LARGE),
+        # more of them: an accelerator's time is short beside that of the first fetch and the last postprocessing
+        Load("few large studies, accelerator", LARGE.name, 0, 36 // few, 160, 256, windows=LARGE),
     ]
 
 
