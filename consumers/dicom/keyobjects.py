@@ -83,7 +83,8 @@ def key_objects(
 
 def _evidence(source: Dataset, named: Sequence[Dataset]) -> list[Dataset]:
     """What is pointed at; patient and study are read from the first, and prepared in the first source alone."""
-    first = Dataset(source)
+    first = Dataset()
+    first.update(source)  # Dataset(source) would share its elements, and rename the source itself
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"):
         first[keyword] = named[0][keyword]
     return [first, *named[1:]]

@@ -52,6 +52,17 @@ def test_the_evidence_lists_what_is_pointed_at_and_nothing_else() -> None:
     assert document.PatientName == headers()[0].PatientName
 
 
+def test_pointing_at_another_image_than_the_first_changes_neither() -> None:
+    result = result_with_findings()
+    found = replace(result.findings[0], evidence=(UIDS[3], UIDS[0]), locations=(), segment_number=None)
+    result = replace(result, findings=(found,))
+    about = material(result)
+    for _ in range(2):
+        (document,) = (read(item) for item in render(result, about, Plan(KOS_ONLY)))
+        assert pointed_at(document) == [UIDS[3], UIDS[0]]
+    assert [str(source.SOPInstanceUID) for source in about.sources] == UIDS
+
+
 def test_it_points_at_what_was_made() -> None:
     *made, document = rendered(result_with_findings(), frozenset({ObjectKind.SEG, ObjectKind.SR, ObjectKind.KOS}))
     assert [dataset.Modality for dataset in made] == ["SEG", "SR"]
