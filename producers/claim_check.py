@@ -64,8 +64,7 @@ def gateway_root(retrieve_url: str) -> str:
         The URL is not ``http(s)://…/dicom-web/studies/…``.
     """
     root, found, _ = retrieve_url.partition(_STUDIES)
-    parts = urlsplit(root)
-    if not found or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not found or not _is_root(root):
         raise InvalidMessage(
             f"{retrieve_url!r} is no WADO-RS URL of a gateway (http://host:port{_STUDIES}…): correct "
             "SCANSTREAM_GATEWAY_PUBLIC_URL of the gateway that sent it"
@@ -83,6 +82,16 @@ def study_of(retrieve_url: str) -> str:
     """
     gateway_root(retrieve_url)
     return retrieve_url.partition(_STUDIES)[2].split("/")[0]
+
+
+def _is_root(text: str) -> bool:
+    """Whether something can be asked there at all: also the port must be one."""
+    try:
+        url, parts = httpx.URL(text), urlsplit(text)
+        is_port = parts.port != 0
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return is_port and url.scheme in ("http", "https") and bool(url.host) and not (parts.query or parts.fragment)
 
 
 class ClaimCheck:
@@ -248,8 +257,15 @@ class ClaimCheck:
             Its bytes are not those of the claim check.
         DestinationUnavailable
             The gateway does not answer.
+        InvalidMessage
+            Its URL is none.
         """
         root = artifact.retrieve_url.partition("/artifacts/")[0]
+        if not _is_root(root):
+            raise InvalidMessage(
+                f"{artifact.retrieve_url!r} is no URL of an artifact (http://host:port/artifacts/…): correct "
+                "SCANSTREAM_GATEWAY_PUBLIC_URL of the gateway that keeps it, and run the model again"
+            )
         with _failures(root):
             response = self._http.get(artifact.retrieve_url)
             _raise_for(response.status_code, root, response.headers.get("retry-after"))
@@ -341,6 +357,10 @@ def _failures(root: str) -> Iterator[None]:
         raise DestinationUnavailable(
             f"the gateway {root} does not answer ({type(error).__name__}): check that its process runs and that "
             "SCANSTREAM_GATEWAY_PUBLIC_URL can be reached from here"
+        ) from error
+    except httpx.InvalidURL as error:
+        raise InvalidMessage(
+            f"no URL at the gateway {root} can be made of the UIDs of this message: find out who wrote it"
         ) from error
     except (*_BROKEN, ValueError, LookupError) as error:
         raise TransientFailure(

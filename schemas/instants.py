@@ -1,10 +1,18 @@
-"""UTC time → RFC 3339 text with milliseconds and ``Z``: one form on the wire, in headers and for people. Pure."""
+"""UTC time → RFC 3339 text with milliseconds and ``Z``: one form for wire and people; seconds → UTC time. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
+
+_LAST_S: Final = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def rfc3339(moment: datetime) -> str:
     """Text of a time that is already in UTC, such as ``2026-11-22T09:30:00.000Z``."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def of_unix(seconds: float) -> datetime:
+    """UTC time of seconds since 1970, which the clock of others may count beyond any calendar."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST_S), UTC)

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -20,6 +20,7 @@ from schemas import headers
 from schemas.codec import Codec, to_json
 from schemas.errors import InvalidMessage
 from schemas.events import ClinicalContext, Event
+from schemas.instants import of_unix
 from schemas.topics import Topic
 
 GENESIS: Final = "0" * 64
@@ -114,7 +115,7 @@ def rows_of(
 
 def _row(message: RawMessage, codec: Codec, prev_hash: str) -> Row:
     record, problem, event_id, study, task = "", "", "", "", ""
-    moment = datetime.fromtimestamp(max(message.timestamp_ms, 0) / 1000, UTC)
+    moment = of_unix(message.timestamp_ms / 1000)
     try:
         event = codec.decode(message.value)
     except InvalidMessage as error:

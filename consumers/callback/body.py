@@ -7,8 +7,10 @@ no name, no identifiers of patient or order, no account of a reviewer.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
+from schemas.errors import InvalidMessage
 from schemas.events import Adjudication, Code, Finding, InferenceResult, Measurement
 from schemas.instants import rfc3339
 
@@ -22,6 +24,11 @@ def body_of(result: InferenceResult, verdict: Adjudication | None = None) -> byt
         The result, or as it stands after ``verdict``.
     verdict
         What a radiologist decided, if that is the occasion.
+
+    Raises
+    ------
+    InvalidMessage
+        A number is infinite or none, which JSON cannot say.
     """
     about = verdict or result
     document = {
@@ -61,7 +68,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "finding_type": finding.finding_type,
         "code": _code(finding.code),
         "category": finding.category.value,
-        "probability": finding.probability,
+        "probability": None if finding.probability is None else _number(finding.probability, "a probability"),
         "site": None if finding.site is None else _code(finding.site),
         "laterality": None if finding.laterality is None else finding.laterality.value,
         "measurements": [_measurement(one) for one in finding.measurements],
@@ -76,10 +83,16 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {
         "code": _code(measurement.code),
-        "value": measurement.value,
+        "value": _number(measurement.value, measurement.code.meaning),
         "unit": _code(measurement.unit),
         "method": None if measurement.method is None else _code(measurement.method),
     }
+
+
+def _number(value: float, what: str) -> float:
+    if not math.isfinite(value):
+        raise InvalidMessage(f"{what} is {value}: correct the model's postprocessing")
+    return value
 
 
 def _code(code: Code) -> dict[str, str]:

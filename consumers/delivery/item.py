@@ -117,8 +117,11 @@ class Subject:
 
     @property
     def gateway(self) -> str:
-        """Gateway that holds the pixels, ``host:port``."""
-        return urlsplit(self.result.retrieve_url).netloc
+        """Gateway that holds the pixels, ``host:port``; empty where the URL is none."""
+        try:
+            return urlsplit(self.result.retrieve_url).netloc
+        except ValueError:
+            return ""
 
 
 @dataclass(slots=True, eq=False)

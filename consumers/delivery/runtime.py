@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from confluent_kafka import Consumer
@@ -40,6 +40,7 @@ from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import ResultOutcome
 from schemas.headers import header
+from schemas.instants import of_unix
 from schemas.logs import fields
 from schemas.topics import Topic, dlq_topic, retry_topic
 
@@ -224,7 +225,7 @@ class Runtime:
         patience_s = self._limits.source_patience_s
         if patience_s is None:
             return None
-        return datetime.fromtimestamp(work.item.timestamp_ms / 1000, UTC) + timedelta(seconds=patience_s)
+        return of_unix(work.item.timestamp_ms / 1000 + patience_s)
 
     def _answered(self) -> None:
         """The destination took or judged something, so it is there."""

@@ -7,7 +7,7 @@ a step has none. A rehearsal says so first.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,9 @@ from schemas.terminology import Language, Phrase, display, phrase
 
 #: Line ends and other control characters that an accession number or a meaning may hold.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+_FIRST: Final = datetime(1, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 #: Longest text of one field from elsewhere, in characters.
 _LONGEST: Final = 120
@@ -28,7 +31,8 @@ def finding_text(step: EscalationStep, language: Language) -> str:
         parts.append(_clean(display(step.site, language)))
     if step.laterality is not None:
         parts.append(phrase(Phrase(f"laterality_{step.laterality.value}"), language))
-    if step.probability is not None:
+    # what is no probability says nothing, and may be as long as it likes
+    if step.probability is not None and 0 <= step.probability <= 1:
         value = f"{step.probability:.0%}"
         parts.append(phrase(Phrase.PROBABILITY_VALUE, language, value=value))
     return ", ".join(parts)
@@ -89,7 +93,8 @@ def short(step: EscalationStep, language: Language, link: str, most: int) -> str
 
 def moment(at: datetime, zone: ZoneInfo) -> str:
     """Time for a person, such as ``2026-11-22 11:30 EET``."""
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    shown = at.astimezone(zone) if _FIRST <= at <= _LAST else at  # else it has no time in every zone
+    return f"{shown:%Y-%m-%d %H:%M %Z}"
 
 
 def _marked(step: EscalationStep, language: Language, text: str) -> str:

@@ -76,7 +76,8 @@ def delivery(
     Raises
     ------
     InvalidMessage
-        The model could not run, so there is nothing to report; or two findings share a tracking UID.
+        The model could not run, so there is nothing to report; two findings share a tracking UID; a number or a
+        place of a finding is none; or the result names no task.
     """
     _check(result)
     entries = Entries(base_url)
@@ -117,7 +118,14 @@ def delivery(
 
 
 def failure(result: InferenceResult, links: Links, known: Known, language: Language, base_url: str) -> Json:
-    """Bundle of a run that failed: its Task with the reason, and no report, because nobody looked."""
+    """Bundle of a run that failed: its Task with the reason, and no report, because nobody looked.
+
+    Raises
+    ------
+    InvalidMessage
+        The result names no task.
+    """
+    _check_task(result)
     entries = Entries(base_url)
     device = entries.create(study.device(result.model, language))
     entries.put(task.task(result, links, language, device, None), known.task)
@@ -127,9 +135,15 @@ def failure(result: InferenceResult, links: Links, known: Known, language: Langu
 def _check(result: InferenceResult) -> None:
     if result.outcome is ResultOutcome.COULD_NOT_RUN:
         raise InvalidMessage("the model could not run: there is nothing to report, look at the task's reason")
+    _check_task(result)
     tracking = {finding.tracking_uid for finding in result.findings}
     if len(tracking) != len(result.findings):
         raise InvalidMessage("two findings share a tracking UID: correct the model's postprocessing")
+
+
+def _check_task(result: InferenceResult) -> None:
+    if not result.task_id.strip():
+        raise InvalidMessage("the result names no task, by which its resources are found: run the model again")
 
 
 def _parts(result: InferenceResult, links: Links, language: Language) -> Iterator[_Part]:

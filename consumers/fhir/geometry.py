@@ -12,15 +12,28 @@ Without a frame number the image has one frame. Contours and boxes are closed: t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from schemas.errors import InvalidMessage
 from schemas.events import Location, LocationKind
 
 
 def describe(location: Location) -> str:
-    """Text of a location; millimetres in the patient, pixels on an image."""
+    """Text of a location; millimetres in the patient, pixels on an image.
+
+    Raises
+    ------
+    InvalidMessage
+        The number of its numbers does not fit, or one is not finite.
+    """
     spatial = location.kind in (LocationKind.POINT_3D, LocationKind.CONTOUR_3D)
     points = _points(location.points, 3 if spatial else 2)
+    if not points or len(points[-1]) != len(points[0]) or not all(map(math.isfinite, location.points)):
+        raise InvalidMessage(
+            f"a location of kind {location.kind.value} has {len(location.points)} numbers, or some that are not "
+            "finite: correct what the model gives"
+        )
     if location.kind is LocationKind.BOX and len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]

@@ -72,6 +72,8 @@ def _of(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(_of(arguments[0]), max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*map(_of, arguments))
+    if origin is dict:
+        return st.dictionaries(*map(_of, arguments), max_size=3)
     if kind in _PLAIN:
         return _PLAIN[kind]
     if issubclass(kind, Enum):

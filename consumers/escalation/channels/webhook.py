@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -55,7 +56,7 @@ class Webhook:
         url = message.address or self._url
         if not url:
             raise PermanentRejection("neither the contact nor the channel has a URL: correct the routes file")
-        body = json.dumps(payload(message), ensure_ascii=False).encode()
+        body = json.dumps(payload(message), ensure_ascii=False, allow_nan=False).encode()
         if self._key is None:
             headers = {"Idempotency-Key": f'"{message.notice_id}"'}
         else:
@@ -80,7 +81,8 @@ def payload(message: Message) -> dict[str, Any]:
         "finding": to_json(step.finding),
         "site": to_json(step.site),
         "laterality": to_json(step.laterality),
-        "probability": step.probability,
+        # an alarm is told also where a number of it is none, which JSON has no word for
+        "probability": step.probability if math.isfinite(step.probability or 0.0) else None,
         "result_at": to_json(step.result_at),
         "language": message.language.value,
         "subject": message.subject,
