@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from schemas.events import Category, Finding, Laterality, Measurement
@@ -63,7 +64,12 @@ def measurement_text(item: Measurement, language: Language) -> str:
 
 
 def number_text(value: float, language: Language) -> str:
-    """Number with four significant digits and the language's comma; very large and small ones as powers of ten."""
+    """Number with four significant digits and the language's comma; very large and small ones as powers of ten.
+
+    A dash where it is infinite or none.
+    """
+    if not math.isfinite(value):
+        return "—"
     if value == 0 or 1e-3 <= abs(value) < 1e9:
         text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     else:

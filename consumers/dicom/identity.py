@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone
 from typing import Final
 
 from pydicom import Dataset
@@ -42,7 +42,7 @@ class ObjectIdentity:
     @property
     def date(self) -> str:
         """DICOM DA of the object's content."""
-        return self.moment.strftime("%Y%m%d")
+        return f"{self.moment.year:04d}{self.moment:%m%d}"
 
     @property
     def time(self) -> str:
@@ -94,6 +94,8 @@ def identity(
         RENDERING,
     )
     zone, offset = _zone(str(source.get("TimezoneOffsetFromUTC") or ""))
+    if result.occurred_at.year in (MINYEAR, MAXYEAR):  # the first and last day have no time in every zone
+        zone, offset = UTC, "+0000"
     return ObjectIdentity(
         series_instance_uid=dicom_uid(f"{kind}-series", *parts),
         sop_instance_uid=dicom_uid(kind, *parts, number),

@@ -16,6 +16,7 @@ import numpy as np
 from consumers.dicom.material import Material
 from consumers.dicom.outline import MOST_POINTS, Points, outlines
 from consumers.dicom.planes import Frame, Plane, frames_of, plane_of, thickness_mm
+from consumers.dicom.report_regions import mask_of
 from schemas.events import Finding, InferenceResult, Location, LocationKind
 
 #: Lines around one segment on one frame; the smaller regions of a noisy mask are not drawn.
@@ -60,10 +61,9 @@ def marks_of(result: InferenceResult, material: Material) -> dict[int, list[Mark
 
 
 def _segment(finding: Finding, material: Material) -> Iterator[tuple[int, Points]]:
-    number = finding.segment_number
-    if not number or number > len(material.masks):
+    mask = mask_of(finding, material)
+    if mask is None:
         return
-    mask = material.masks[number - 1]
     for index in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
         for line in outlines(mask[index], holes=True)[:MOST_LINES]:
             yield index, line

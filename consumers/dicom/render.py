@@ -24,6 +24,7 @@ from consumers.dicom.presentation import presentation_states
 from consumers.dicom.prior import Prior
 from consumers.dicom.report import report
 from consumers.dicom.segmentation import segmentation
+from producers.store.headers import is_uid
 from schemas.errors import InvalidMessage
 from schemas.events import InferenceResult
 
@@ -70,6 +71,7 @@ def render(
     InvalidMessage
         Result and material contradict each other, or the headers lack what the objects need.
     """
+    _check_uids(result)
     try:
         return tuple(_encode(dataset) for dataset in _objects(result, material, plan, prior))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -77,6 +79,24 @@ def render(
             f"no DICOM object can be made of this result ({described(error)}): "
             "check the headers of the source images"
         ) from error
+
+
+def _check_uids(result: InferenceResult) -> None:
+    """Make sure that UIDs of the result are UIDs; those of its images are compared with the images."""
+    named = [("device UID of the model", result.model.device_uid)]
+    for finding in result.findings:
+        named += [("tracking UID of a finding", finding.tracking_uid)]
+        named += [("series of a finding", finding.series_instance_uid)]
+        named += [
+            ("frame of reference of a location", place.frame_of_reference_uid or "0")
+            for place in finding.locations
+        ]
+    for what, uid in named:
+        if not is_uid(uid):
+            raise InvalidMessage(
+                f"the {what} is {uid[:100]!r}, which is no UID (PS3.5 9.1): correct what the worker writes, "
+                "and run the model again"
+            )
 
 
 def _objects(result: InferenceResult, material: Material, plan: Plan, prior: Prior | None) -> list[Dataset]:

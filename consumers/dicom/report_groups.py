@@ -102,11 +102,15 @@ def measurement(item: Measurement, *, on_segment: bool = False) -> Any:
     method = None if item.method is None else concepts.concept(item.method)
     if method is None and is_volume and on_segment:
         method = concepts.SUM_OF_SEGMENTED_VOXELS
-    finite = math.isfinite(item.value)
+    return _number(concepts.concept(item.code), item.value, concepts.concept(item.unit), method)
+
+
+def _number(name: Any, value: float, unit: Any, method: Any = None) -> Any:
+    finite = math.isfinite(value)
     made = hd.sr.Measurement(
-        name=concepts.concept(item.code),
-        value=item.value if finite else 0.0,
-        unit=concepts.concept(item.unit),
+        name=name,
+        value=value if finite else 0.0,
+        unit=unit,
         method=method,
         qualifier=None if finite else concepts.NOT_A_NUMBER,
     )
@@ -144,7 +148,7 @@ def _measurements(finding: Finding, *, on_segment: bool) -> list[Any]:
     found = [measurement(item, on_segment=on_segment) for item in finding.measurements]
     if finding.probability is not None:
         percent = round(100 * finding.probability, 3)
-        found.append(hd.sr.Measurement(concepts.CERTAINTY_OF_FINDING, percent, concepts.PERCENT))
+        found.append(_number(concepts.CERTAINTY_OF_FINDING, percent, concepts.PERCENT))
     return found
 
 
