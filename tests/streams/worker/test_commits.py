@@ -24,7 +24,7 @@ from streams.worker.answers import Answer, status
 from streams.worker.commits import Commits
 from streams.worker.desk import Desk
 from streams.worker.intake import Intake
-from streams.worker.job import Job, Partition, Received
+from streams.worker.job import Job, Partition
 from streams.worker.ledger import Ledger, Settlement, unreadable
 from streams.worker.partitions import Partitions, ReadAhead
 from streams.worker.protocol import Begin, Ended, ToChild
@@ -304,14 +304,17 @@ def test_what_is_held_goes_to_the_end_before_its_partition_stands_still(
         ends = ends_of(one)
         submit(kafka_settings, *tasks)
 
-        def is_behind_all(received: Received) -> bool:
-            return received.offset >= ends[received.partition] + len(tasks)
+        def are_behind_all() -> bool:
+            came = [entry.received for entry in one.desk]
+            return len(came) == len(held) and all(
+                received.offset >= ends[received.partition] + len(tasks) for received in came
+            )
 
         until(lambda: len(one.begun()) == 27, one)
         for asked in one.begun():
             one.answer(asked)
         out.until(lambda: one.turned() and all(answers_of(out, tasks[3:])), "all that is not held")
-        until(lambda: all(is_behind_all(entry.received) for entry in one.desk), one)
+        until(are_behind_all, one)
         assert [entry.task.task_id for entry in one.desk] == [asked.task_id for asked in held]
         assert {entry.received.given_away for entry in one.desk} == {0}
         for asked in held:
