@@ -8,10 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from schemas import events, registry
+from schemas.errors import InvalidMessage
 from schemas.instants import rfc3339
-from schemas.topics import Priority
+from schemas.topics import MAX_MESSAGE_BYTES, Priority
 
 CONTENT_TYPE: Final = "application/avro"
+
+#: Room for failure headers, in bytes, which a message that is passed on has beside its own.
+_FAILURE_BYTES: Final = 32 * 1024
+#: Bytes of a header or a batch beside its texts.
+_FRAME_BYTES: Final = 16
 
 Headers = list[tuple[str, bytes]]
 
@@ -98,3 +104,40 @@ def failure(
     if not_before is not None:
         where["scanstream_not_before"] = not_before
     return kept + [(name, value.encode()) for name, value in where.items()]
+
+
+def require_room(key: bytes | None, value: bytes | None, headers: Headers | None) -> None:
+    """Make sure that a message can be put on another topic with what is to be told of it.
+
+    A compressed one may be far larger than the broker has seen, and its copy would never be taken.
+
+    Raises
+    ------
+    InvalidMessage
+        It has no room for failure headers.
+    """
+    own = [(name, text) for name, text in headers or [] if not name.startswith("scanstream_")]
+    size, most = _size(key, value, own), MAX_MESSAGE_BYTES - _FAILURE_BYTES
+    if size > most:
+        raise InvalidMessage(
+            f"the message has {size} bytes, and one that may have to be tried again has {most} at most: "
+            "find out who wrote it"
+        )
+
+
+def letter(key: bytes | None, value: bytes | None, failed: Headers) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of a dead letter, less what Kafka would not take.
+
+    ``scanstream_omitted`` tells the size of a value that was left out; it lies where ``scanstream_topic``,
+    ``_partition`` and ``_offset`` say.
+    """
+    if _size(key, value, failed) <= MAX_MESSAGE_BYTES - _FAILURE_BYTES // 2:
+        return key, value, failed
+    told = [(name, text) for name, text in failed if name.startswith("scanstream_")]
+    omitted = ("scanstream_omitted", str(len(value or b"")).encode())
+    return (key if _size(key, None, told) <= _FAILURE_BYTES else None), None, [*told, omitted]
+
+
+def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    told = sum(len(name.encode()) + len(text) + _FRAME_BYTES for name, text in headers)
+    return len(key or b"") + len(value or b"") + told + _FRAME_BYTES

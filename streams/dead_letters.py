@@ -22,7 +22,7 @@ BRAKE: Final = 50
 
 
 class DeadLetter(NamedTuple):
-    """One message for the dead-letter topic, as it came, with the failure in its headers."""
+    """One message for the dead-letter topic, as it came if there is room, with the failure in its headers."""
 
     key: bytes | None
     value: bytes | None
@@ -70,7 +70,9 @@ class DeadLetters:
             error=error,
             failed_at=rfc3339(at.utc),
         )
-        self.letters.append(DeadLetter(bytes_of(message.key()), bytes_of(message.value()), failure))
+        self.letters.append(
+            DeadLetter(*headers.letter(bytes_of(message.key()), bytes_of(message.value()), failure))
+        )
 
     def understood(self) -> None:
         """A message was good: the row ends."""

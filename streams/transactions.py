@@ -218,8 +218,10 @@ class _Session:
         task, at, offset = self._task, self._task.clock(), int(message.offset() or 0)
         task.process.telemetry.count("scanstream_messages_consumed_total", topic=item.source.topic)
         try:
-            event = task.codec.decode(bytes_of(message.value()))
-            trace = headers.header(headers_of(message), "traceparent")
+            key, value, told = bytes_of(message.key()), bytes_of(message.value()), headers_of(message)
+            headers.require_room(key, value, told)
+            event = task.codec.decode(value)
+            trace = headers.header(told, "traceparent")
             item.logic.accept(Received(event, offset, trace), at)
             self._dead.understood()
         except InvalidMessage as problem:

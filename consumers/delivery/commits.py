@@ -17,7 +17,7 @@ from producers.kafka import EventPublisher
 from producers.telemetry import Telemetry
 from schemas.errors import DestinationUnavailable
 from schemas.events import DeliveryStatus
-from schemas.headers import header
+from schemas.headers import header, letter
 from schemas.logs import fields
 from schemas.metrics import MetricName
 from schemas.topics import Topic
@@ -115,7 +115,8 @@ class Commits:
                     trace = header(received.headers, "traceparent")
                     transaction.publish(Topic.DELIVERY, outcome.task_id, outcome, trace)
                 if forward is not None:
-                    transaction.publish_raw(forward.topic, received.key, received.value, forward.headers)
+                    parts = received.key, received.value, forward.headers
+                    transaction.publish_raw(forward.topic, *(parts if forward.is_retry else letter(*parts)))
             places = {settlement.received.place for settlement in self._waiting}
             transaction.consumed(self._partitions.to_commit(places), self._consumer)
 

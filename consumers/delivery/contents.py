@@ -13,6 +13,7 @@ from consumers.delivery.item import Item, Received, Subject, subject_of
 from consumers.delivery.refetch import Refetch
 from schemas.codec import Codec
 from schemas.errors import InvalidMessage
+from schemas.headers import require_room
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -105,4 +106,5 @@ class Contents:
                 "the message is empty or was deleted from its topic before it could be delivered: "
                 "raise the retention of the topic, and run the model again"
             )
+        require_room(received.key, received.value, received.headers)
         return subject_of(self._codec.decode(received.value))

@@ -130,7 +130,7 @@ class Journal:
             error=error,
             failed_at=now.isoformat(timespec="milliseconds"),
         )
-        self._letters.append(_Letter(bytes_of(message.key()), bytes_of(message.value()), failure))
+        self._letters.append(_Letter(*headers.letter(bytes_of(message.key()), bytes_of(message.value()), failure)))
         self._telemetry.count(
             "scanstream_messages_failed_total", topic=message.topic() or "", error=type(error).__name__
         )

@@ -23,12 +23,13 @@ from consumers.escalation.journal import Journal
 from consumers.escalation.places import Places
 from consumers.escalation.routes import Routes
 from consumers.escalation.sender import Composer
-from producers.messages import bytes_of
+from producers.messages import bytes_of, headers_of
 from producers.poll_errors import go_on_after
 from producers.process import Process
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage, PermanentRejection
 from schemas.events import EscalationStage, EscalationStep, Event
+from schemas.headers import require_room
 from schemas.logs import fields
 
 log = logging.getLogger(__name__)
@@ -168,6 +169,7 @@ class Runtime:
         """Event of a message, waiting for a schema registry that is away; ``None`` when told to stop."""
         while True:
             try:
+                require_room(bytes_of(message.key()), bytes_of(message.value()), headers_of(message))
                 return self._codec.decode(bytes_of(message.value()))
             except DestinationUnavailable as error:
                 log.warning("schema registry is away", extra=fields(reason=str(error)))

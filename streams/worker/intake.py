@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Message
 from producers.messages import bytes_of, headers_of
 from producers.poll_errors import go_on_after
 from producers.telemetry import Telemetry
+from schemas import headers
 from schemas.codec import Codec
 from schemas.errors import DestinationUnavailable, InvalidMessage
 from schemas.events import InferenceTask
@@ -123,6 +124,7 @@ class Intake:
             self._later.append(received)
             return
         try:
+            headers.require_room(received.key, received.value, received.headers)
             task = self._codec.decode(received.value)
             if not isinstance(task, InferenceTask):
                 raise InvalidMessage(f"a {type(task).__name__} does not belong on {topic}")  # noqa: TRY301 - one way to fail

@@ -119,7 +119,7 @@ class Ledger:
             transaction.publish_raw(RETRY, received.key, self._codec.encode(answer.retry), failure)
         if answer.dead_letter and answer.error is not None:
             failure = self._failure(received.headers, settlement, answer.error)
-            transaction.publish_raw(DEAD_LETTERS, received.key, received.value, failure)
+            transaction.publish_raw(DEAD_LETTERS, *headers.letter(received.key, received.value, failure))
         if forward is not None:
             own = headers.cloud_event(forward.task, self._source, trace)
             own.append((GIVEN_AWAY, str(received.given_away + (forward.to != received.partition)).encode()))

@@ -165,7 +165,9 @@ def test_every_critical_finding_can_be_told(subject: Subject, zone: str) -> None
     routes = three_contacts(time_zone=zone)
     findings = (dataclasses.replace(one, category=Category.CRITICAL) for one in subject.result.findings)
     result = dataclasses.replace(subject.result, findings=tuple(findings))
-    verdicts = [] if subject.verdict is None else [dataclasses.replace(subject.verdict, result=result)]
+    verdicts: list[Event] = (
+        [] if subject.verdict is None else [dataclasses.replace(subject.verdict, result=result)]
+    )
     book, intake = Book(), Intake(routes, rehearsal=False)
     composer = Composer(routes, "http://127.0.0.1:9", "s" * 32)
     for event in (result, *verdicts):
