@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from pydicom import Dataset
 
@@ -26,7 +27,7 @@ from producers.artifacts import (
     unpack_probability,
 )
 from producers.claim_check import NotHeld
-from schemas.errors import InvalidMessage
+from schemas.errors import DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import Artifact, InferenceResult
 
 MASK: Final = "mask"
@@ -78,7 +79,7 @@ def gather(result: InferenceResult, source: Source, plan: Plan) -> Material:
     SourceUnavailable
         The gateway is away.
     TransientFailure
-        What it sent cannot be read.
+        What it sent cannot be read, or an array lies at another host, which is away.
     """
     with _held():
         headers = source.fetch_headers(result.retrieve_url, result.series_instance_uid, result.sop_instance_uids)
@@ -125,7 +126,19 @@ def _unpacked(
                 f"a {kind} of media type {artifact.media_type} and shape {artifact.shape} cannot be read: "
                 "update this writer to the release of the worker"
             )
-    return [unpack(source.get_artifact(artifact), artifact.shape) for artifact in artifacts]
+    return [unpack(_bytes_of(artifact, result, source), artifact.shape) for artifact in artifacts]
+
+
+def _bytes_of(artifact: Artifact, result: InferenceResult, source: Source) -> bytes:
+    """Bytes of an artifact; the gateway of the images is not away because another host is that this one names."""
+    try:
+        return source.get_artifact(artifact)
+    except DestinationUnavailable as error:
+        if urlsplit(artifact.retrieve_url).netloc == urlsplit(result.retrieve_url).netloc:
+            raise
+        raise TransientFailure(
+            f"{error}; a {artifact.kind} of the result lies there, and its images do not"
+        ) from error
 
 
 def _of_kind(result: InferenceResult, kind: str) -> list[Artifact]:

@@ -14,7 +14,7 @@ from consumers.destination import SourceUnavailable
 from consumers.dicom.plan import Plan, plan_of
 from consumers.stow.gather import gather
 from producers.claim_check import NotHeld
-from schemas.errors import DestinationUnavailable, InvalidMessage
+from schemas.errors import DestinationUnavailable, InvalidMessage, TransientFailure
 from schemas.events import Artifact
 from schemas.terminology import Language
 from tests.consumers.generated import generated
@@ -120,3 +120,18 @@ def test_a_heatmap_without_a_quantity_is_refused() -> None:
     artifacts = tuple(replace(artifact, quantity=None) for artifact in CASE.result.artifacts)
     with pytest.raises(InvalidMessage, match="what its numbers are"):
         gather(replace(CASE.result, artifacts=artifacts), CaseSource(CASE), ALL)
+
+
+@pytest.mark.parametrize(
+    ("host", "error"), [("127.0.0.1:9", SourceUnavailable), ("127.0.0.1:8", TransientFailure)]
+)
+def test_an_array_at_another_host_keeps_no_results_of_the_gateway_waiting(
+    host: str, error: type[Exception]
+) -> None:
+    class Away(CaseSource):
+        def get_artifact(self, artifact: Artifact) -> bytes:
+            raise DestinationUnavailable(f"{artifact.retrieve_url} does not answer")
+
+    result = replace(CASE.result, retrieve_url=f"http://{host}/dicom-web/studies/1")
+    with pytest.raises(error, match="does not answer"):
+        gather(result, Away(CASE), Plan())
