@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Final
 
+from schemas.errors import InvalidMessage
 from schemas.events import InstanceStored, SeriesContent, SeriesGeometry
 from streams import geometry
 from streams.sop_classes import is_image
 
 #: More than (0028,0008) Number of Frames, an IS, can say of one image; a sum has no other end.
 _MOST_FRAMES: Final = 2**31 - 1
+
+#: What one study may hold: its record and its revisions have to fit one message each.
+MOST_INSTANCES: Final = 50_000
+MOST_SERIES: Final = 5_000
+#: Values of (0008,0008) that are told of a series; the first ones by their letters.
+MOST_IMAGE_TYPES: Final = 20
 
 
 class Series:
@@ -73,7 +81,7 @@ class Series:
             default="",
         )
         if instance.image_type:
-            self._image_types.add(instance.image_type)
+            self._image_types = set(sorted(self._image_types | {instance.image_type})[:MOST_IMAGE_TYPES])
         if instance.has_contrast is not None:
             self._has_contrast = bool(self._has_contrast) or instance.has_contrast
         if instance.number_of_frames is not None and is_new:
@@ -116,6 +124,26 @@ class Series:
     def shape(self, uid: str) -> SeriesGeometry | None:
         """What a changelog must keep beside the content; ``None`` when that is nothing."""
         return SeriesGeometry(uid, tuple(sorted(self._places))) if self._places else None
+
+
+def require_room(study: Mapping[str, Series], count: int, instance: InstanceStored) -> None:
+    """Make sure that a study, its series by their UIDs and the number of its instances, has room for one.
+
+    Raises
+    ------
+    InvalidMessage
+        It would be larger than can be told of: no change of it could be written any more.
+    """
+    series = study.get(instance.series_instance_uid)
+    if series is not None and instance.sop_instance_uid in series.instances:
+        return
+    if series is None and len(study) >= MOST_SERIES:
+        raise InvalidMessage(f"the study has {MOST_SERIES} series already, and no room for another: {_REMEDY}")
+    if count >= MOST_INSTANCES:
+        raise InvalidMessage(f"the study has {MOST_INSTANCES} images already, and no room for another: {_REMEDY}")
+
+
+_REMEDY: Final = "see whether its sender gives one Study Instance UID to many studies"
 
 
 def content_id(*series: SeriesContent) -> str:

@@ -18,20 +18,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas import ids
-from schemas.events import (
-    ArrivalHint,
-    AssemblyState,
-    HintKind,
-    InstanceStored,
-    ReadyReason,
-    StudyReady,
-)
+from schemas.events import ArrivalHint, AssemblyState, HintKind, InstanceStored, ReadyReason, StudyReady
 from streams.clock import Instant
 from streams.context import StudyKeys
 from streams.decided import Decided
 from streams.facts import NOTHING, Clinical, Facts
 from streams.rules import Periods
-from streams.series import Series, content_id, either
+from streams.series import Series, content_id, either, require_room
 from streams.sop_classes import is_image
 from streams.urgency import most_urgent
 
@@ -61,11 +54,13 @@ class Study:
         What orders and admissions say; of this process only.
     decided
         What was decided about it last.
+    instance_count
+        Number of different instances.
     """
 
     def __init__(self, uid: str, periods_of: Callable[[Facts], Periods], minimum_for_release: int) -> None:
         self.uid = uid
-        self.revision = 0
+        self.revision = self.instance_count = 0
         self.open = False
         self.decided = Decided()
         self._clinical = NOTHING
@@ -109,6 +104,7 @@ class Study:
             uid = series.series_instance_uid
             study._series[uid] = Series.restore(series, shapes.get(uid), at.monotonic)
             study._series[uid].considered = not state.open
+            study.instance_count += len(study._series[uid].instances)
         study._patient_key, study._age_years = state.patient_key, state.patient_age_years
         study._all_quality_control = state.quality_control
         study.decided = Decided.of(state)
@@ -124,7 +120,13 @@ class Study:
         bool
             Whether anything that the changelog keeps has changed; a duplicate changes nothing, other content of an
             instance that a revision went out with makes the next one.
+
+        Raises
+        ------
+        InvalidMessage
+            The study has no room for it.
         """
+        require_room(self._series, self.instance_count, instance)
         if instance.association_id is not None:
             self._associations[instance.association_id] = self._associations.get(instance.association_id, 0) + 1
         self._active = at.monotonic
@@ -136,6 +138,7 @@ class Study:
         if known:
             self._forget_content()
         series.add(instance, at.monotonic)
+        self.instance_count += not known
         self._describe(instance)
         self._hint = self._hint_at = None
         if self._opened_at is None or (not self.open and is_image(instance.sop_class_uid)):
@@ -207,11 +210,6 @@ class Study:
         if self.open:
             self._hint, self._hint_at, self._hinted = kind, at.utc, at.monotonic
         return True
-
-    @property
-    def instance_count(self) -> int:
-        """Number of different instances."""
-        return sum(len(series.instances) for series in self._series.values())
 
     @property
     def keys(self) -> StudyKeys:
