@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
-import socket
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+from dashboards.local.ports import is_free
+
+_FIRST, _SHARE, _SHARES = 10_000, 1_000, 10
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+#: Another run on this machine begins elsewhere.
+_turns = count(random.SystemRandom().randrange(_SHARE))
 
 #: Program → Debian package that holds it.
 PACKAGES = {
@@ -46,7 +54,14 @@ def missing(reason: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on, and that nobody else is given.
+
+    It is still free when the service that it is for opens it, or opens it again: it lies below those that the
+    system gives to connections and listeners of any port, and below those that a stack chooses from, and each
+    process of a test run has a share of its own.
+    """
+    for _ in range(_SHARE):
+        port = _FIRST + _SHARE * (_WORKER % _SHARES) + next(_turns) % _SHARE
+        if is_free(port):
+            return port
+    raise AssertionError("no port is free among those of this process: end other programs")
