@@ -123,6 +123,8 @@ class CommitmentReports:
         self._tasks: set[asyncio.Task[None]] = set()
         self._called: set[tuple[str, str]] = set()
         self._active: set[tuple[str, str]] = set()
+        #: What came to an end since the list of what is due was asked for, and may be on it still.
+        self._released: set[tuple[str, str]] = set()
         self._reporting: set[asyncio.Task[Any]] = set()
         self._slots = asyncio.Semaphore(_CALLS)
         self._wake = asyncio.Event()
@@ -157,6 +159,7 @@ class CommitmentReports:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            self._released.clear()
             now = self._clock()
             try:
                 due = await self._database.run(partial(commitments.due, now=now, most=_AT_ONCE))
@@ -175,8 +178,7 @@ class CommitmentReports:
         try:
             await self._decide_and_report(request, session, context_id)
         finally:
-            self._active.discard(_key(request))
-            self._wake.set()
+            self._release([request])
 
     async def _decide_and_report(self, request: Commitment, session: Session | None, context_id: int) -> None:
         decided = await self._decide_at_last(request)
@@ -230,7 +232,7 @@ class CommitmentReports:
         """One association for all that a peer is to hear, beside those of other peers."""
         by_pair: dict[tuple[str, str], list[Commitment]] = defaultdict(list)
         for commitment in due:
-            if _key(commitment) in self._active:
+            if _key(commitment) in self._active | self._released:
                 continue
             by_pair[commitment.peer, commitment.own_ae_title].append(commitment)
         for pair, reports in by_pair.items():
@@ -247,8 +249,12 @@ class CommitmentReports:
                     await self._note_at_last(reports, statuses, reason)
         finally:
             self._called.discard(pair)
-            self._active.difference_update(map(_key, reports))
-            self._wake.set()
+            self._release(reports)
+
+    def _release(self, reports: Sequence[Commitment]) -> None:
+        self._active.difference_update(map(_key, reports))
+        self._released.update(map(_key, reports))
+        self._wake.set()
 
     async def _answers(self, reports: Sequence[Commitment]) -> tuple[list[int], str]:
         """Statuses of the first reports, and why there are none of the others."""

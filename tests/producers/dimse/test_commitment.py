@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from producers.dimse.commitment_reports import pause_s
 from producers.dimse.receiving import receive_all
 from producers.dimse.rights import STORAGE_COMMITMENT
 from producers.store import commitments
+from schemas.errors import DestinationUnavailable
 from schemas.events import HintKind
 from tests.producers.dimse.around import Department, department, known_peer
 from tests.producers.dimse.peer import EXPLICIT, MR
@@ -328,6 +331,35 @@ def test_a_report_that_nobody_takes_is_given_up_at_last(
         wait_for(lambda: "given up" in caplog.text, "the end of patience")
         with scu.listening(port), pytest.raises(queue.Empty):
             scu.reports.get(timeout=2.0)
+
+
+def test_what_ends_while_the_list_of_what_is_due_is_read_is_not_reported_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is read anew each second; here the peer's refusal comes in the middle of that."""
+    calls, due = list[float](), commitments.due
+
+    async def refused(_: object) -> list[int]:
+        calls.append(time.monotonic())
+        await asyncio.sleep(1.1)
+        raise DestinationUnavailable("nobody listens")
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        found = due(*given, **named)
+        time.sleep(0.3 if calls else 0.0)
+        return found
+
+    monkeypatch.setattr(commitment_reports, "in_thread", refused)
+    monkeypatch.setattr(commitments, "due", slowly)
+    scu = Scu()
+    with department(tmp_path, commitment_grace_s=0.0, commitment_report_hours=0.5 / 3600) as scp:
+        known_peer(scp.peers_file, scu.title, free_port())
+        association = scu.associate(scp.port)
+        assert ask(association, request([(MR, new_uid())])) == 0
+        association.abort()
+        wait_for(lambda: "given up" in caplog.text, "the end of patience")
+        time.sleep(1.0)  # in which the stale list was read to its end
+    assert len(calls) == 1
 
 
 def test_a_peer_without_an_address_costs_a_line_and_no_more(
