@@ -80,7 +80,7 @@ class Series:
             key=lambda uid: (not is_image(uid), uid),
             default="",
         )
-        if instance.image_type:
+        if instance.image_type and instance.image_type not in self._image_types:
             self._image_types = set(sorted(self._image_types | {instance.image_type})[:MOST_IMAGE_TYPES])
         if instance.has_contrast is not None:
             self._has_contrast = bool(self._has_contrast) or instance.has_contrast

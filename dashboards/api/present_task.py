@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from dashboards.api.inference_models import PublicState, TaskLinks, TaskResource
@@ -11,12 +11,12 @@ from dashboards.live.records import TaskView
 from dashboards.live.view import LiveView
 from dashboards.ups.identity import workitem_uid
 from schemas.events import TaskState
+from schemas.instants import later
 
 #: What requesters see of each state: an attempt that failed for now makes no state of its own.
 PUBLIC: Final = {state: PublicState(state.value) for state in TaskState if state is not TaskState.RETRY_WAIT} | {
     TaskState.RETRY_WAIT: PublicState.QUEUED
 }
-_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def links(task: TaskView, root: str) -> TaskLinks:
@@ -113,6 +113,5 @@ def outlook(task: TaskView, view: LiveView, now: datetime) -> tuple[int | None, 
 
 
 def _at(moment: datetime, seconds: float) -> datetime:
-    wait = timedelta(seconds=seconds)
-    at = min(moment, _END - wait) + wait
+    at = later(moment, timedelta(seconds=seconds))
     return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -231,8 +231,9 @@ class CommitmentReports:
     def _call_peers(self, due: Sequence[Commitment]) -> None:
         """One association for all that a peer is to hear, beside those of other peers."""
         by_pair: dict[tuple[str, str], list[Commitment]] = defaultdict(list)
+        busy = self._active | self._released
         for commitment in due:
-            if _key(commitment) in self._active | self._released:
+            if _key(commitment) in busy:
                 continue
             by_pair[commitment.peer, commitment.own_ae_title].append(commitment)
         for pair, reports in by_pair.items():

@@ -212,12 +212,13 @@ def _with_change(finding: Finding, values: tuple[PriorValue, ...]) -> Finding:
     added = []
     for measurement in finding.measurements:
         before = next((entry.measurement for entry in values if _is_about(entry, finding, measurement)), None)
-        change = math.nan if before is None else measurement.value - before.value
-        if before is None or not math.isfinite(change):
+        if before is None:
+            continue
+        change = measurement.value - before.value
+        if not math.isfinite(change):
             continue
         added.append(Measurement(CHANGE, round(change, 3), measurement.unit))
-        percent = 100 * change / before.value if before.value > 0 else math.nan
-        if math.isfinite(percent):
+        if before.value > 0 and math.isfinite(percent := 100 * change / before.value):
             added.append(Measurement(CHANGE_PERCENT, round(percent, 1), _PERCENT))
     return dataclasses.replace(finding, measurements=(*finding.measurements, *added)) if added else finding
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from schemas import ids
 from schemas.events import InferenceResult, InferenceTask, TaskState, TaskStatus
+from schemas.instants import later
 from schemas.topics import Topic
 from streams.worker.answers import Answer, status
 from streams.worker.job import Partition
@@ -15,7 +16,6 @@ from streams.worker.job import Partition
 #: How long after its deadline a task waits for its gateway, where nobody said until when it is useful.
 PATIENCE: Final = timedelta(hours=24)
 
-_LAST_DEADLINE: Final = datetime.max.replace(tzinfo=UTC) - PATIENCE
 _FINAL: Final = frozenset({TaskState.COMPLETED, TaskState.FAILED})
 
 
@@ -77,7 +77,7 @@ def as_upgraded(answer: Answer, task: InferenceTask) -> Answer:
 
 def patience_ends(task: InferenceTask) -> datetime:
     """Until when a task waits for its gateway, also where its deadline is at the end of time."""
-    return task.useful_until or min(task.deadline, _LAST_DEADLINE) + PATIENCE
+    return task.useful_until or later(task.deadline, PATIENCE)
 
 
 def overdue(task: InferenceTask, now: datetime) -> str | None:
